@@ -1,0 +1,81 @@
+"""The command line. Subcommands are entry points, loaded only when they are called or listed.
+
+A command is a module with HELP (one line), EXAMPLES (lines), configure(parser) and run(arguments) -> exit
+status. It imports nothing heavy at its top.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+
+from streamer.addresses import mask
+from streamer.errors import StreamerError
+
+GROUP = "streamer.commands"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one subcommand; returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    commands = {command.name: command for command in sorted(entry_points(group=GROUP), key=lambda c: c.name)}
+    arguments = _parser(commands, words).parse_args(words)
+    try:
+        status: int = arguments.run(arguments)
+        return status
+    except StreamerError as error:
+        print(f"streamer {arguments.command}: {mask(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`). Python would complain once more when it flushes.
+        sys.stderr.close()
+        return 141
+
+
+def _parser(commands: dict[str, EntryPoint], words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="streamer",
+        description="Video in, detections out: cameras and files through Kafka to detectors, results in Redis.",
+        epilog="exit status: 0 done, 1 something failed, 2 wrong use, 3 a service can't be reached",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    parser.set_defaults(run=_no_command(parser), command="")
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands")
+    # Only the command that is meant is loaded, all of them for the list and for a mistake's message.
+    wanted = [commands[words[0]]] if words and words[0] in commands else list(commands.values())
+    for command in wanted:
+        _add(subparsers, command)
+    return parser
+
+
+def _add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", command: EntryPoint) -> None:
+    module: ModuleType = command.load()
+    parser = subparsers.add_parser(
+        command.name,
+        help=module.HELP,
+        description=module.HELP[0].upper() + module.HELP[1:] + ".",
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in module.EXAMPLES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.configure(parser)
+    parser.set_defaults(run=module.run, command=command.name)
+
+
+def _no_command(parser: argparse.ArgumentParser) -> object:
+    def run(arguments: argparse.Namespace) -> int:
+        if arguments.version:
+            from streamer import __version__
+
+            print(f"streamer {__version__}")
+            return 0
+        parser.print_help()
+        return 2
+
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(main())

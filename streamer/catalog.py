@@ -1,0 +1,111 @@
+"""What the compacted topics `streams` and `pipelines` say now: read from the beginning, then followed."""
+
+import logging
+import time
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from streamer.broker import connect_consumer, connect_producer
+from streamer.errors import ServiceError, UsageError
+from streamer.records.stream import PipelineDefinition, StreamDefinition, parse_definition
+from streamer.settings import KafkaSettings
+from streamer.topics import topic_names
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+
+T = TypeVar("T", bound=BaseModel)
+log = logging.getLogger(__name__)
+
+
+class Catalog(Generic[T]):
+    """The newest definition per key of one compacted topic. Belongs to one thread.
+
+    A definition that can't be read is in `broken` with the reason and no longer in `definitions`: a stream
+    whose masks we can't read must publish nothing rather than go on with what was valid before.
+    """
+
+    def __init__(self, kafka: KafkaSettings, topic: str, kind: type[T]) -> None:
+        self._kafka, self._topic, self._kind = kafka, topic, kind
+        self._consumer: KafkaConsumer | None = None
+        self.definitions: dict[str, T] = {}
+        self.broken: dict[str, str] = {}
+
+    def open(self, timeout_s: float = 15) -> None:
+        """Reads everything that the topic holds now.
+
+        Raises:
+            ServiceError: the topic does not exist or can't be read in time.
+        """
+        from kafka import TopicPartition
+
+        consumer = connect_consumer(self._kafka)
+        self._consumer = consumer
+        deadline = time.monotonic() + timeout_s
+        numbers = consumer.partitions_for_topic(self._topic)
+        if not numbers:
+            raise ServiceError(f"topic {self._topic} does not exist: run `streamer topics create`")
+        partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        while any(consumer.position(partition) < end for partition, end in ends.items()):
+            if time.monotonic() > deadline:
+                raise ServiceError(f"topic {self._topic} could not be read within {timeout_s:g} s")
+            self.refresh(timeout_ms=100)
+
+    def refresh(self, timeout_ms: int = 0) -> set[str]:
+        """Takes in what is new; returns the keys that changed."""
+        if self._consumer is None:
+            raise RuntimeError("open() comes first")
+        changed: set[str] = set()
+        for records in self._consumer.poll(timeout_ms=timeout_ms).values():
+            for record in records:
+                key = record.key.decode(errors="replace")
+                changed.add(key)
+                self._apply(key, record.value)
+        return changed
+
+    def _apply(self, key: str, value: bytes | None) -> None:
+        self.definitions.pop(key, None)
+        self.broken.pop(key, None)
+        if value is None:
+            return
+        try:
+            self.definitions[key] = parse_definition(self._kind, value)
+        except UsageError as error:
+            self.broken[key] = str(error)
+            log.error("definition %s on topic %s can't be used: %s", key, self._topic, error)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        if self._consumer is not None:
+            self._consumer.close()
+
+
+def stream_catalog(kafka: KafkaSettings) -> Catalog[StreamDefinition]:
+    """Which streams exist."""
+    return Catalog(kafka, topic_names(kafka).streams, StreamDefinition)
+
+
+def pipeline_catalog(kafka: KafkaSettings) -> Catalog[PipelineDefinition]:
+    """Which pipelines have run, and with what."""
+    return Catalog(kafka, topic_names(kafka).pipelines, PipelineDefinition)
+
+
+def write_definition(kafka: KafkaSettings, topic: str, key: str, value: bytes | None) -> None:
+    """Writes one definition (None removes it) and waits until it is stored.
+
+    Raises:
+        ServiceError: it could not be stored.
+    """
+    from kafka.errors import KafkaError
+
+    producer = connect_producer(kafka, delivery_timeout_ms=20_000, request_timeout_ms=10_000)
+    try:
+        producer.send(topic, value=value, key=key.encode()).get(timeout=20)
+    except KafkaError as error:
+        raise ServiceError(f"topic {topic}: {error}") from None
+    finally:
+        producer.close(timeout=5)

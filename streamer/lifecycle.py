@@ -1,0 +1,35 @@
+"""Stopping: signals only set a flag, and one monotonic deadline bounds the whole shutdown."""
+
+import signal
+import threading
+import time
+from types import FrameType
+
+
+class Deadline:
+    """A moment on the monotonic clock that several steps share."""
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Seconds left, never negative."""
+        return max(self._at - time.monotonic(), 0.0)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no time is left."""
+        return time.monotonic() >= self._at
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set; a second signal has its default effect, for the impatient."""
+    stopping = threading.Event()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        stopping.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return stopping

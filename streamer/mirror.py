@@ -1,0 +1,75 @@
+"""Layout of Redis: the keys of one stream in one pipeline. The worker writes them, anyone may read them.
+
+`{pipeline:stream}` is literally in braces: a hash tag, so that a cluster keeps a stream's keys together.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streamer.errors import ServiceError, UsageError
+from streamer.settings import RedisSettings
+
+if TYPE_CHECKING:
+    import redis
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names in Redis under a prefix."""
+
+    prefix: str
+
+    def detections(self, pipeline: str, stream: str) -> str:
+        """Redis stream: ids `epoch-sequence`, field `record` = the JSON of topic `detections`."""
+        return f"{self.prefix}detections:{{{pipeline}:{stream}}}"
+
+    def latest(self, pipeline: str, stream: str) -> str:
+        """String with a TTL: the newest result's JSON."""
+        return f"{self.prefix}latest:{{{pipeline}:{stream}}}"
+
+    def live(self, pipeline: str, stream: str) -> str:
+        """Pub/Sub channel: every record's JSON, at most once."""
+        return f"{self.prefix}live:{{{pipeline}:{stream}}}"
+
+
+def connect_redis(settings: RedisSettings, **options: Any) -> "redis.Redis":
+    """A client; binary replies; it connects on first use and does not retry by itself.
+
+    Raises:
+        UsageError: the address is none.
+    """
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    if not settings.url:
+        raise UsageError("no Redis: set redis.url (STREAMER_REDIS__URL), or start one with `streamer up`")
+    shared: dict[str, Any] = {
+        "username": settings.username or None,
+        "password": settings.password.get_secret_value() or None,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 5,
+        # redis-py repeats even a refused login for seconds; whoever can wait does so itself.
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if settings.url.startswith("rediss:"):
+        shared["ssl_ca_certs"] = str(settings.ssl_ca_certs) if settings.ssl_ca_certs else None
+    given = {key: value for key, value in {**shared, **options}.items() if value is not None}
+    try:
+        return redis.Redis.from_url(settings.url, **given)
+    except ValueError as error:
+        raise UsageError(f"redis.url: {error}") from None
+
+
+def redis_error(settings: RedisSettings, error: Exception) -> ServiceError:
+    """What a failed Redis command means for the user."""
+    import redis
+
+    from streamer.addresses import mask
+
+    where = f"Redis at {mask(settings.url)}"
+    if isinstance(error, redis.AuthenticationError):
+        return ServiceError(f"{where}: login refused: check redis.username and redis.password")
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        return ServiceError(f"{where}: {error}; give this user the rights in docs/records.md")
+    return ServiceError(f"{where}: {mask(str(error))}")

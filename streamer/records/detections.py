@@ -1,0 +1,284 @@
+"""The records on topic `detections` and in Redis: a Result per processed frame, a Gap per range that has none.
+
+Results, gaps and ends of a stream together cover every sequence number, in order, each once.
+Field names of a result are those of NVIDIA's nv.Frame (id, timestamp, sensorId, objects[id, bbox, type,
+confidence, info]), so that consumers written for DeepStream or VSS read it unchanged.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+import orjson
+
+from streamer.errors import RecordError
+from streamer.records.frame import rfc3339
+from streamer.records.identity import FrameId
+
+SCHEMA_VERSION = "4.0"  # of nv.Frame
+
+
+class GapReason(StrEnum):
+    """Why a range of frames has no result."""
+
+    STALE = "stale"  # skipped by the worker, because the stream's freshness says so
+    DROPPED = "dropped"  # by the producer: its queue was full, or it died
+    EXPIRED = "expired"  # deleted by the topic's retention before a worker came to them
+    DEAD = "dead"  # can't be decoded; kept on `frames.dead`
+    REFUSED = "refused"  # the picture is smaller than the model needs
+    UNCHANGED = "unchanged"  # the motion gate saw nothing new
+
+
+@dataclass(frozen=True, slots=True)
+class BBox:
+    """Corners in upright source pixels: left and top inclusive, right and bottom exclusive."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedObject:
+    """One object in a frame. `id`: the track's, or the index within the frame where nothing tracks."""
+
+    id: str
+    bbox: BBox
+    type: str
+    confidence: float
+    info: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a pipeline found in one frame; an empty frame is a result too.
+
+    captured_ms: when the producer got the picture, ms since 1970.
+    source_time: the source's own time in seconds, see FrameHeader.
+    width, height: of the upright source picture, in pixels.
+    engine: what found it: name, version, model and its hash.
+    latency_ms: time spent per stage, in ms, in the order of the stages.
+    """
+
+    pipeline: str
+    stream: str
+    id: FrameId
+    captured_ms: int
+    width: int
+    height: int
+    objects: tuple[DetectedObject, ...]
+    source_time: float | None = None
+    index: int | None = None
+    pts: int | None = None
+    engine: Mapping[str, str] = field(default_factory=dict)
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+    traceparent: str = ""
+
+    @property
+    def redis_id(self) -> str:
+        """Id in the Redis stream."""
+        return str(self.id)
+
+    def to_json(self) -> bytes:
+        """The record's value: one line of JSON."""
+        record: dict[str, Any] = {
+            "kind": "frame",
+            "version": SCHEMA_VERSION,
+            "id": str(self.id),
+            "timestamp": rfc3339(self.captured_ms),
+            "sensorId": self.stream,
+            "objects": [_object_json(o) for o in self.objects],
+            "pipeline": self.pipeline,
+            "epoch": self.id.epoch,
+            "sequence": self.id.sequence,
+            "width": self.width,
+            "height": self.height,
+            "engine": dict(self.engine),
+            "latencyMs": dict(self.latency_ms),
+        }
+        optional = {"sourceTime": self.source_time, "index": self.index, "pts": self.pts}
+        record.update({key: value for key, value in optional.items() if value is not None})
+        if self.traceparent:
+            record["traceparent"] = self.traceparent
+        return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    @classmethod
+    def _from(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            record["pipeline"],
+            record["sensorId"],
+            FrameId(record["epoch"], record["sequence"]),
+            _unix_ms(record["timestamp"]),
+            record["width"],
+            record["height"],
+            tuple(_object(o) for o in record["objects"]),
+            record.get("sourceTime"),
+            record.get("index"),
+            record.get("pts"),
+            record["engine"],
+            record["latencyMs"],
+            record.get("traceparent", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A range of frames that have no result, and why.
+
+    first: the first frame without one.
+    last_sequence: the last frame's sequence, in the same epoch; None: to the end of the epoch.
+    """
+
+    pipeline: str
+    stream: str
+    first: FrameId
+    last_sequence: int | None
+    reason: GapReason
+    recorded_ms: int
+    detail: str = ""
+
+    @property
+    def count(self) -> int | None:
+        """How many frames; None: unknown."""
+        return None if self.last_sequence is None else self.last_sequence - self.first.sequence + 1
+
+    @property
+    def id(self) -> FrameId:
+        """Identity of the last frame covered, as far as it is known."""
+        return self.first if self.last_sequence is None else FrameId(self.first.epoch, self.last_sequence)
+
+    @property
+    def redis_id(self) -> str:
+        """Id in the Redis stream."""
+        return str(self.id)
+
+    def to_json(self) -> bytes:
+        """The record's value: one line of JSON."""
+        return orjson.dumps(
+            {
+                "kind": "gap",
+                "version": SCHEMA_VERSION,
+                "id": self.redis_id,
+                "timestamp": rfc3339(self.recorded_ms),
+                "sensorId": self.stream,
+                "pipeline": self.pipeline,
+                "epoch": self.first.epoch,
+                "first": self.first.sequence,
+                "last": self.last_sequence,
+                "count": self.count,
+                "reason": self.reason.value,
+                "detail": self.detail,
+            }
+        )
+
+    @classmethod
+    def _from(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            record["pipeline"],
+            record["sensorId"],
+            FrameId(record["epoch"], record["first"]),
+            record["last"],
+            GapReason(record["reason"]),
+            _unix_ms(record["timestamp"]),
+            record.get("detail", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A run of a source is over and everything before is covered. id.sequence: how many frames the run had."""
+
+    pipeline: str
+    stream: str
+    id: FrameId
+    recorded_ms: int
+    error: str = ""
+
+    @property
+    def redis_id(self) -> str:
+        """Id in the Redis stream."""
+        return str(self.id)
+
+    def to_json(self) -> bytes:
+        """The record's value: one line of JSON."""
+        return orjson.dumps(
+            {
+                "kind": "end",
+                "version": SCHEMA_VERSION,
+                "id": self.redis_id,
+                "timestamp": rfc3339(self.recorded_ms),
+                "sensorId": self.stream,
+                "pipeline": self.pipeline,
+                "epoch": self.id.epoch,
+                "sequence": self.id.sequence,
+                "error": self.error,
+            }
+        )
+
+    @classmethod
+    def _from(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            record["pipeline"],
+            record["sensorId"],
+            FrameId(record["epoch"], record["sequence"]),
+            _unix_ms(record["timestamp"]),
+            record.get("error", ""),
+        )
+
+
+Detection = Result | Gap | End
+
+
+def parse_detection(value: bytes | str) -> Detection:
+    """The record that a line of JSON is.
+
+    Raises:
+        RecordError: it is none of ours.
+    """
+    try:
+        record = orjson.loads(value)
+        match record["kind"]:
+            case "frame":
+                return Result._from(record)
+            case "gap":
+                return Gap._from(record)
+            case "end":
+                return End._from(record)
+            case kind:
+                raise ValueError(f"kind {kind!r}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"not a detections record: {error!r}") from None
+
+
+def _object_json(o: DetectedObject) -> dict[str, Any]:
+    box = o.bbox
+    return {
+        "id": o.id,
+        "bbox": {
+            "leftX": round(float(box.left), 2),
+            "topY": round(float(box.top), 2),
+            "rightX": round(float(box.right), 2),
+            "bottomY": round(float(box.bottom), 2),
+        },
+        "type": o.type,
+        "confidence": round(float(o.confidence), 4),
+        "info": dict(o.info),
+    }
+
+
+def _object(record: Mapping[str, Any]) -> DetectedObject:
+    box = record["bbox"]
+    return DetectedObject(
+        record["id"],
+        BBox(box["leftX"], box["topY"], box["rightX"], box["bottomY"]),
+        record["type"],
+        record["confidence"],
+        record.get("info", {}),
+    )
+
+
+def _unix_ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)

@@ -1,0 +1,163 @@
+"""The record on topic `streams`: which streams exist and how each is treated. Changed while running."""
+
+import re
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from streamer.addresses import has_credentials, mask
+from streamer.errors import UsageError
+from streamer.records.identity import check_name
+
+T = TypeVar("T", bound=BaseModel)
+
+_FRESHNESS = re.compile(r"latest|every|bounded:(?P<ms>[1-9]\d{0,6})(ms)?")
+_SIZE = re.compile(r"(?P<width>[1-9]\d{1,4})x(?P<height>[1-9]\d{1,4})")
+
+
+def _name(what: str) -> AfterValidator:
+    def check(name: str) -> str:
+        try:
+            return check_name(name, what)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(check)
+
+
+def _freshness(text: str) -> str:
+    if not _FRESHNESS.fullmatch(text):
+        raise ValueError(f"{text!r}: use latest, every or bounded:<milliseconds>")
+    return text
+
+
+def _transport(text: str) -> str:
+    if text not in ("full", "network") and not _SIZE.fullmatch(text):
+        raise ValueError(f"{text!r}: use full, network or a size such as 640x360")
+    return text
+
+
+def _no_credentials(source: str) -> str:
+    if has_credentials(source):
+        raise ValueError(
+            f"{mask(source)} holds a password; this record can be read by many: put it into an environment "
+            "variable of the producer and write ${NAME}, or into a file and write ${file:PATH}"
+        )
+    return source
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Crop(_Record):
+    """A rectangle of the upright source picture, in its pixels."""
+
+    left: int = Field(ge=0)
+    top: int = Field(ge=0)
+    width: int = Field(ge=16)
+    height: int = Field(ge=16)
+
+
+class Mask(_Record):
+    """A polygon, in upright source pixels, that never leaves the producer."""
+
+    points: tuple[tuple[float, float], ...] = Field(min_length=3)
+    mode: Literal["fill", "pixelate"] = "fill"
+
+
+class StreamDefinition(_Record):
+    """A stream: its source and everything that is done to it before and after the log.
+
+    All pixels are upright source pixels: after the file's rotation metadata and `rotate`, before `crop`.
+    """
+
+    id: Annotated[str, _name("stream")]
+    source: Annotated[str, AfterValidator(_no_credentials)] = Field(
+        min_length=1,
+        description="file, folder of pictures, rtsp://, http(s)://, /dev/video0 or synthetic:; "
+        "credentials as references only, e.g. rtsp://${CAM_USER}:${CAM_PASSWORD}@host/live",
+    )
+    options: dict[str, str] = Field(default_factory=dict, description="FFmpeg options, e.g. rtsp_transport = udp")
+    video: int = Field(0, ge=0, description="which of the source's video streams, counted from 0")
+    fps: float | None = Field(None, gt=0, le=1000, description="sampled down to this rate; none: every frame")
+    rotate: Literal[0, 90, 180, 270] = Field(0, description="degrees clockwise, on top of the file's own rotation")
+    crop: Crop | None = None
+    masks: tuple[Mask, ...] = ()
+    transport: Annotated[str, AfterValidator(_transport)] = Field(
+        "full", description="size that travels: full, network (what the pipeline's model needs) or WIDTHxHEIGHT"
+    )
+    quality: int = Field(90, ge=30, le=100, description="of the JPEG")
+    freshness: Annotated[str, AfterValidator(_freshness)] = Field(
+        "latest", description="latest: only the newest frame counts; bounded:<ms>: older are skipped; every: all"
+    )
+    pace: Literal["realtime", "fast"] = Field("realtime", description="files: by their own clock, or as fast as wanted")
+    loop: bool = Field(False, description="files: start again at the end, for ever")
+    pipelines: tuple[Annotated[str, _name("pipeline")], ...] = Field(("main",), min_length=1)
+    paused: bool = False
+    managed: bool = Field(True, description="false: served by the one `streamer produce SOURCE` that wrote it")
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.pace == "fast" and self.freshness != "every":
+            # At full speed a frame's age says nothing: everything but the newest would be skipped.
+            raise ValueError("pace fast needs freshness every")
+        return self
+
+    @property
+    def bound_ms(self) -> int | None:
+        """Age in ms beyond which a frame is skipped; 0: all but the newest are; None: none is."""
+        match = _FRESHNESS.fullmatch(self.freshness)
+        if match and match["ms"]:
+            return int(match["ms"])
+        return 0 if self.freshness == "latest" else None
+
+    @property
+    def transport_size(self) -> tuple[int, int] | None:
+        """(width, height) that `transport` names, None for full and network."""
+        match = _SIZE.fullmatch(self.transport)
+        return (int(match["width"]), int(match["height"])) if match else None
+
+    def to_json(self) -> bytes:
+        """The record's value."""
+        return self.model_dump_json(exclude_defaults=True).encode()
+
+
+class PipelineDefinition(_Record):
+    """The record on topic `pipelines`: what runs under a pipeline's name, written by its first worker.
+
+    width, height: of the network's input in pixels; producers send `network` transport at this size.
+    """
+
+    name: Annotated[str, _name("pipeline")]
+    model: str
+    model_sha256: str
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    classes: tuple[str, ...]
+
+    def to_json(self) -> bytes:
+        """The record's value."""
+        return self.model_dump_json().encode()
+
+
+def parse_definition(kind: type[T], value: bytes | str | dict[str, object]) -> T:
+    """A definition from JSON or from plain values, with every mistake named.
+
+    Raises:
+        UsageError: it is not valid; one line that lists all mistakes, without values.
+    """
+    try:
+        return kind.model_validate(value) if isinstance(value, dict) else kind.model_validate_json(value)
+    except ValidationError as error:
+        raise UsageError("; ".join(describe(error))) from None
+
+
+def describe(error: ValidationError) -> list[str]:
+    """One entry per mistake: where, and what is wrong."""
+    lines = []
+    for mistake in error.errors(include_input=False, include_url=False, include_context=False):
+        where = ".".join(map(str, mistake["loc"]))
+        what = mistake["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {what}" if where else what)
+    return lines
