@@ -1,0 +1,1 @@
+"""Video in: open, decode, transform, encode, publish."""
