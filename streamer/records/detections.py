@@ -108,19 +108,19 @@ class Result:
     @classmethod
     def _from(cls, record: Mapping[str, Any]) -> Self:
         return cls(
-            record["pipeline"],
-            record["sensorId"],
-            FrameId(record["epoch"], record["sequence"]),
+            _text(record["pipeline"]),
+            _text(record["sensorId"]),
+            FrameId(_count(record["epoch"]), _count(record["sequence"])),
             _unix_ms(record["timestamp"]),
-            record["width"],
-            record["height"],
-            tuple(_object(o) for o in record["objects"]),
-            record.get("sourceTime"),
-            record.get("index"),
-            record.get("pts"),
-            record["engine"],
-            record["latencyMs"],
-            record.get("traceparent", ""),
+            _count(record["width"]),
+            _count(record["height"]),
+            tuple([_object(o) for o in record["objects"]]),
+            None if record.get("sourceTime") is None else _float(record["sourceTime"]),
+            None if record.get("index") is None else _count(record["index"]),
+            None if record.get("pts") is None else _integer(record["pts"]),
+            {key: _text(value) for key, value in record["engine"].items()},
+            {key: _float(value) for key, value in record["latencyMs"].items()},
+            _text(record.get("traceparent", "")),
         )
 
 
@@ -170,20 +170,20 @@ class Gap:
                 "last": self.last_sequence,
                 "count": self.count,
                 "reason": self.reason.value,
-                "detail": self.detail,
+                "detail": _utf8(self.detail),
             }
         )
 
     @classmethod
     def _from(cls, record: Mapping[str, Any]) -> Self:
         return cls(
-            record["pipeline"],
-            record["sensorId"],
-            FrameId(record["epoch"], record["first"]),
-            record["last"],
+            _text(record["pipeline"]),
+            _text(record["sensorId"]),
+            FrameId(_count(record["epoch"]), _count(record["first"])),
+            None if record["last"] is None else _count(record["last"]),
             GapReason(record["reason"]),
             _unix_ms(record["timestamp"]),
-            record.get("detail", ""),
+            _text(record.get("detail", "")),
         )
 
 
@@ -214,18 +214,18 @@ class End:
                 "pipeline": self.pipeline,
                 "epoch": self.id.epoch,
                 "sequence": self.id.sequence,
-                "error": self.error,
+                "error": _utf8(self.error),
             }
         )
 
     @classmethod
     def _from(cls, record: Mapping[str, Any]) -> Self:
         return cls(
-            record["pipeline"],
-            record["sensorId"],
-            FrameId(record["epoch"], record["sequence"]),
+            _text(record["pipeline"]),
+            _text(record["sensorId"]),
+            FrameId(_count(record["epoch"]), _count(record["sequence"])),
             _unix_ms(record["timestamp"]),
-            record.get("error", ""),
+            _text(record.get("error", "")),
         )
 
 
@@ -249,8 +249,8 @@ def parse_detection(value: bytes | str) -> Detection:
                 return End._from(record)
             case kind:
                 raise ValueError(f"kind {kind!r}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RecordError(f"not a detections record: {error!r}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise RecordError(f"not a detections record: {error!r:.200}") from None
 
 
 def _object_json(o: DetectedObject) -> dict[str, Any]:
@@ -272,13 +272,49 @@ def _object_json(o: DetectedObject) -> dict[str, Any]:
 def _object(record: Mapping[str, Any]) -> DetectedObject:
     box = record["bbox"]
     return DetectedObject(
-        record["id"],
-        BBox(box["leftX"], box["topY"], box["rightX"], box["bottomY"]),
-        record["type"],
-        record["confidence"],
-        record.get("info", {}),
+        _text(record["id"]),
+        BBox(_float(box["leftX"]), _float(box["topY"]), _float(box["rightX"]), _float(box["bottomY"])),
+        _text(record["type"]),
+        _float(record["confidence"]),
+        {key: _text(value) for key, value in record.get("info", {}).items()},
     )
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is no text")
+    return value
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:  # a bool is an int too
+        raise TypeError(f"{value!r:.80} is no integer")
+    return value
+
+
+def _count(value: object) -> int:
+    number = _integer(value)
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    return number
+
+
+def _float(value: object) -> float:
+    if type(value) is float:
+        return value
+    return float(_integer(value))
+
+
 def _unix_ms(text: str) -> int:
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time {text} without its zone")
+    ms = round(moment.timestamp() * 1000)
+    if ms < 0:
+        raise ValueError(f"time {text} before 1970")
+    return ms
+
+
+def _utf8(text: str) -> str:
+    """A file's name may be no UTF-8; it is then a text with lone surrogates, which JSON can't hold."""
+    return text.encode(errors="backslashreplace").decode()
