@@ -1,0 +1,54 @@
+"""Picks the kind of source by its address. Kinds are entry points, so other packages can add some.
+
+In the group `streamer.sources`, an entry point's name is the scheme of the addresses it serves (`rtsp` serves
+rtsp://…, `synthetic` serves synthetic:…) or one of `file`, `folder` and `device` for paths. It names a factory
+`(definition, address, settings) -> Source`, where `address` is `definition.source` with its credentials filled in.
+"""
+
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol, cast
+
+from producers.sources.source import Source
+from streamer.addresses import mask, resolve
+from streamer.errors import SourceUnusableError, UsageError
+from streamer.records.stream import StreamDefinition
+from streamer.settings import ProduceSettings
+
+GROUP = "streamer.sources"
+_SCHEME = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*):")
+
+
+class Factory(Protocol):
+    """Makes a source; neither connects nor reads."""
+
+    def __call__(self, definition: StreamDefinition, address: str, settings: ProduceSettings) -> Source: ...
+
+
+def open_source(definition: StreamDefinition, settings: ProduceSettings) -> Source:
+    """The source that `definition` describes, not connected yet: its own open() does that.
+
+    Raises:
+        SourceUnusableError: no kind of source serves such addresses, or a credential can't be found.
+    """
+    try:
+        address = resolve(definition.source)
+    except UsageError as error:
+        raise SourceUnusableError(str(error)) from None
+    factories = {point.name: point for point in entry_points(group=GROUP)}
+    kind = _kind(address, set(factories))
+    if kind not in factories:
+        known = ", ".join(sorted(factories))
+        raise SourceUnusableError(f"{mask(definition.source)}: no source is called {kind!r}; there are: {known}")
+    return cast(Factory, factories[kind].load())(definition, address, settings)
+
+
+def _kind(address: str, known: set[str]) -> str:
+    scheme = _SCHEME.match(address)
+    # A file's name may hold a colon too: a scheme that nobody serves counts as one only if no such file is there.
+    if scheme and (scheme["scheme"].lower() in known or not Path(address).exists()):
+        return scheme["scheme"].lower()
+    if address.startswith("/dev/"):
+        return "device"
+    return "folder" if Path(address).is_dir() else "file"
