@@ -1,3 +1,34 @@
-"""Streaming video processing: video in, detections out, over Kafka and Redis."""
+"""Streaming video processing: video in, detections out, over Kafka and Redis.
+
+For programs that read results: `from streamer import Results, latest_results`. Loaded on use, so that
+`import streamer` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streamer.records import BBox, DetectedObject, Detection, End, Gap, GapReason, Result
+    from streamer.results import Results, latest_results, load_settings
 
 __version__ = "0.1.0"
+__all__ = [
+    "BBox",
+    "DetectedObject",
+    "Detection",
+    "End",
+    "Gap",
+    "GapReason",
+    "Result",
+    "Results",
+    "latest_results",
+    "load_settings",
+]
+
+_FROM_RESULTS = ("Results", "latest_results", "load_settings")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'streamer' has no attribute {name!r}")
+    return getattr(import_module("streamer.results" if name in _FROM_RESULTS else "streamer.records"), name)

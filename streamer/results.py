@@ -1,0 +1,217 @@
+"""Reading results: typed records from Kafka, also from a point in time, and the newest ones from Redis.
+
+>>> for record in Results(streams=["gate"]):  # doctest: +SKIP
+...     print(record)
+"""
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from streamer.broker import connect_consumer
+from streamer.errors import RecordError, ServiceError
+from streamer.mirror import Keys, connect_redis, redis_error
+from streamer.records import Detection, Result, parse_detection
+from streamer.settings import Settings, load
+from streamer.topics import topic_names
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.consumer.fetcher import ConsumerRecord
+
+log = logging.getLogger(__name__)
+
+Moment = datetime | float
+"""A point in time; a float: seconds since 1970; a datetime without a zone: local time."""
+
+
+def load_settings(file: Path | None = None) -> Settings:
+    """Settings from a file and the environment; without addresses in them, those of the running one-machine stack.
+
+    Raises:
+        UsageError: with every mistake in one message.
+    """
+    from streamer.stack import with_stack_addresses
+
+    return with_stack_addresses(load(file))
+
+
+class Results:
+    """The records of topic `detections`: a Result per frame, a Gap per range without one, an End per finished run.
+
+    Only committed records, each once; those of one stream in the order of its frames. Belongs to one thread.
+
+    settings: None means load_settings().
+    pipeline: whose records; None: those of all.
+    streams: names of the streams wanted; None: all.
+    since: records written from then on; "now": from open() on; None: everything that the topic still holds.
+    until: records written before then, which must not be in the future; implies follow=False.
+    follow: wait for new records for ever; False: end behind the last record that was there at open().
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        pipeline: str | None = "main",
+        streams: Collection[str] | None = None,
+        since: Moment | Literal["now"] | None = None,
+        follow: bool = True,
+        until: Moment | None = None,
+    ) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._streams = None if streams is None else frozenset(streams)
+        self._since = since
+        self._until = until
+        self._follow = follow and until is None
+        self._topic = ""
+        self._consumer: KafkaConsumer | None = None
+        self._ends: dict[TopicPartition, int] = {}
+        self.skipped = 0  # records that are none of ours, or damaged
+
+    def open(self) -> None:
+        """Connects and fixes where reading begins and, if it has an end, where it ends.
+
+        Raises:
+            ServiceError: Kafka can't be reached, refuses us, or has no such topic.
+        """
+        if self._consumer is not None:
+            return
+        kafka = (self._settings or load_settings()).kafka
+        self._topic = topic_names(kafka).detections
+        self._consumer = connect_consumer(kafka)
+        with _kafka_errors(self._topic):
+            partitions = _partitions(self._consumer, self._topic)
+            self._consumer.assign(partitions)
+            self._go_to_begin(self._consumer, partitions)
+            if not self._follow:
+                self._ends = _offsets(self._consumer, partitions, self._until)
+
+    def _go_to_begin(self, consumer: "KafkaConsumer", partitions: "list[TopicPartition]") -> None:
+        if self._since is None:
+            consumer.seek_to_beginning(*partitions)
+        else:
+            since = None if self._since == "now" else self._since
+            for partition, offset in _offsets(consumer, partitions, since).items():
+                consumer.seek(partition, offset)
+
+    def poll(self, timeout_s: float) -> list[Detection]:
+        """What came within `timeout_s`, as soon as there is anything; perhaps nothing.
+
+        Raises:
+            ServiceError: Kafka refuses us.
+        """
+        self.open()
+        assert self._consumer is not None
+        with _kafka_errors(self._topic):
+            polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000))
+        records = (record for batch in polled.values() for record in batch if not self._is_behind_end(record))
+        parsed = (self._parse(record) for record in records)
+        return [record for record in parsed if record is not None and self._is_wanted(record)]
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything up to the end was read; never where there is no end."""
+        if self._follow or self._consumer is None:
+            return False
+        return all(self._consumer.position(partition) >= end for partition, end in self._ends.items())
+
+    def __iter__(self) -> Iterator[Detection]:
+        self.open()
+        while self._consumer is not None and not self.finished:
+            yield from self.poll(0.2)
+
+    def close(self) -> None:
+        """Ends the connection, and an iteration at its next record. May be called again."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _is_behind_end(self, record: "ConsumerRecord") -> bool:
+        if self._follow:
+            return False
+        from kafka import TopicPartition
+
+        return bool(record.offset >= self._ends[TopicPartition(record.topic, record.partition)])
+
+    def _parse(self, record: "ConsumerRecord") -> Detection | None:
+        if self._streams is not None and (record.key or b"").decode(errors="replace") not in self._streams:
+            return None
+        try:
+            return parse_detection(record.value)
+        except RecordError as error:
+            self.skipped += 1
+            where = {"partition": record.partition, "offset": record.offset}
+            log.warning("left out a record on %s: %s", record.topic, error, extra=where)
+            return None
+
+    def _is_wanted(self, record: Detection) -> bool:
+        return self._pipeline is None or record.pipeline == self._pipeline
+
+
+def latest_results(settings: Settings | None = None, pipeline: str = "main") -> dict[str, Result]:
+    """The newest result of every stream of a pipeline, from Redis; streams that are silent for long have none.
+
+    Raises:
+        ServiceError: Redis can't be reached or refuses us.
+        RecordError: what lies there is none of our records.
+    """
+    import redis
+
+    settings = settings or load_settings()
+    pattern = Keys(settings.redis.prefix).latest(pipeline, "*")
+    client = connect_redis(settings.redis)
+    try:
+        keys = sorted(client.scan_iter(match=pattern, count=1000))
+        values = client.mget(keys) if keys else []
+    except redis.RedisError as error:
+        raise redis_error(settings.redis, error) from None
+    finally:
+        client.close()
+    # A key may have expired between the two commands.
+    results = [parse_detection(value) for value in values if value is not None]
+    return {result.stream: result for result in results if isinstance(result, Result)}
+
+
+def _partitions(consumer: "KafkaConsumer", topic: str) -> "list[TopicPartition]":
+    from kafka import TopicPartition
+
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise ServiceError(f"topic {topic} does not exist: run `streamer topics create`")
+    return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+def _offsets(
+    consumer: "KafkaConsumer", partitions: "list[TopicPartition]", moment: Moment | None
+) -> "dict[TopicPartition, int]":
+    """Offset of the first record written at `moment` or later; the end where there is none, and for None."""
+    ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
+    if moment is None:
+        return ends
+    unix_ms = round((moment.timestamp() if isinstance(moment, datetime) else moment) * 1000)
+    found = consumer.offsets_for_times({partition: max(unix_ms, 0) for partition in partitions})
+    return {partition: found[partition].offset if found.get(partition) else end for partition, end in ends.items()}
+
+
+@contextmanager
+def _kafka_errors(topic: str) -> Iterator[None]:
+    """Turns kafka-python's errors into ours."""
+    from kafka.errors import KafkaError, TopicAuthorizationFailedError
+
+    try:
+        yield
+    except TopicAuthorizationFailedError:
+        raise ServiceError(f"topic {topic}: this user must not read it; see docs/records.md") from None
+    except KafkaError as error:
+        raise ServiceError(f"topic {topic}: {error}") from None
