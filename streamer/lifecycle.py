@@ -1,9 +1,13 @@
 """Stopping: signals only set a flag, and one monotonic deadline bounds the whole shutdown."""
 
+import os
 import signal
+import socket
 import threading
 import time
 from types import FrameType
+
+from streamer.settings import KafkaSettings
 
 
 class Deadline:
@@ -33,3 +37,11 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
     return stopping
+
+
+def instance_name(kafka: KafkaSettings) -> str:
+    """Name of this process among its replicas: the one in the settings, else one that no other process has.
+
+    Only a given one is the same after a restart; then Kafka ends what the process before left open at once.
+    """
+    return kafka.instance or f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() // 1_000_000:x}"

@@ -1,0 +1,1 @@
+"""Frames in, detections out: poll, choose, decode, detect, commit, mirror."""

@@ -1,0 +1,104 @@
+"""Which frame next: a stream's freshness decides what is still worth detecting, streams take turns."""
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from consumers.ledger import Entry
+from streamer.records import GapReason
+
+Skip = Callable[[Entry, GapReason, str], None]
+
+
+class Chooser:
+    """Frames that wait for a lane. Thread-safe; bounded by `room`, which the poller asks before it polls.
+
+    bound_ms of a frame: 0, only the newest of its stream counts (`latest`); None, all do (`every`); else its
+    age in ms beyond which it is skipped.
+    """
+
+    def __init__(self, limit: int, skip: Skip) -> None:
+        self._limit, self._skip = limit, skip
+        self._queues: OrderedDict[str, deque[tuple[Entry, int | None]]] = OrderedDict()
+        self._bounded = 0  # waiting frames that no newer one replaces
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def room(self) -> int:
+        """How many frames more may come, leaving those aside that replace older ones."""
+        with self._changed:
+            return self._limit - self._bounded
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Waits until there is room; False after `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._bounded < self._limit or self._closed, timeout_s)
+
+    def offer(self, stream: str, entry: Entry, bound_ms: int | None) -> None:
+        """Puts a frame in; under `latest` it takes the place of an older one, which is skipped."""
+        replaced: list[Entry] = []
+        with self._changed:
+            queue = self._queues.setdefault(stream, deque())
+            while bound_ms == 0 and queue:
+                replaced.append(self._pop(stream)[0])
+                queue = self._queues.setdefault(stream, deque())
+            queue.append((entry, bound_ms))
+            self._bounded += bound_ms != 0
+            self._changed.notify()
+        for old in replaced:
+            self._skip(old, GapReason.STALE, "")
+
+    def take(self, most: int, timeout_s: float, fill_s: float) -> list[Entry]:
+        """Up to `most` frames, one stream after the other; waits for the first, then `fill_s` for the others."""
+        taken: list[Entry] = []
+        stale: list[Entry] = []
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._queues or self._closed, timeout_s):
+                return []
+            self._drain(most, taken, stale)
+            deadline = time.monotonic() + fill_s
+            while len(taken) < most and not self._closed:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._changed.wait_for(lambda: self._queues or self._closed, left):
+                    break
+                self._drain(most, taken, stale)
+            self._changed.notify_all()
+        for old in stale:
+            self._skip(old, GapReason.STALE, "")
+        return taken
+
+    def _drain(self, most: int, taken: list[Entry], stale: list[Entry]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        while self._queues and len(taken) < most:
+            stream = next(iter(self._queues))
+            entry, bound_ms = self._pop(stream)
+            if entry.abandoned:
+                continue
+            assert entry.header is not None
+            if bound_ms and now_ms - entry.header.captured_ms > bound_ms:
+                stale.append(entry)
+                continue
+            entry.taken = True
+            taken.append(entry)
+
+    def _pop(self, stream: str) -> tuple[Entry, int | None]:
+        queue = self._queues[stream]
+        entry, bound_ms = queue.popleft()
+        self._bounded -= bound_ms != 0
+        if queue:
+            self._queues.move_to_end(stream)
+        else:
+            del self._queues[stream]
+        return entry, bound_ms
+
+    def depth(self) -> int:
+        """Frames that wait."""
+        with self._changed:
+            return sum(map(len, self._queues.values()))
+
+    def close(self) -> None:
+        """Wakes everybody that waits; what is still here is not detected."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,243 @@
+"""Results, gaps, dead frames and offsets of a batch in one Kafka transaction.
+
+What may go wrong, and what is done: an error before the commit aborts, and the batch is tried again; after an
+error whose outcome is unknown a new producer with the same transactional id first makes the old transaction
+end one way or the other, and then the group's committed offsets tell which way it was.
+"""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from consumers import metrics
+from consumers.ledger import Batch, Entry, Ledger, Row
+from streamer.broker import connect_admin, connect_producer
+from streamer.errors import ServiceError
+from streamer.records import EndHeader, FrameHeader, Gap, Result
+from streamer.settings import Settings
+from streamer.topics import topic_names
+
+if TYPE_CHECKING:
+    from kafka import KafkaProducer
+    from kafka.producer.future import FutureRecordMetadata
+
+log = logging.getLogger(__name__)
+
+Committed = Callable[[list[Row]], None]
+PlainCommit = Callable[[dict[int, tuple[int, str]]], None]
+_PATIENCE = 10  # times the interval, for files read at full speed
+_RETRY_S = 0.2
+_RETRY_MOST_S = 5.0
+
+
+class Committer(threading.Thread):
+    """The thread that owns the transactional producer.
+
+    after_commit gets the rows in order, once each; plain_commit gets the offsets when transactions
+    are off. failed: the error that ended the thread.
+    """
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, after_commit: Committed, plain_commit: PlainCommit, instance: str
+    ) -> None:
+        super().__init__(name="commit", daemon=True)
+        self._settings, self._ledger = settings, ledger
+        self._after_commit, self._plain_commit = after_commit, plain_commit
+        self._names = topic_names(settings.kafka)
+        self._group = self._names.worker_group(settings.detect.pipeline)
+        self._id = f"{self._group}.{instance}"
+        self._stop_event = threading.Event()
+        self._producer: KafkaProducer | None = None
+        self._metrics = {name: metrics.COMMITS.labels(settings.detect.pipeline, name) for name in ("done", "aborted")}
+        self._time = metrics.COMMIT_TIME.labels(settings.detect.pipeline)
+        self.failed: BaseException | None = None
+
+    def open(self) -> None:
+        """Connects and fences whoever had this transactional id before.
+
+        Raises:
+            ServiceError: Kafka is out of reach or refuses us.
+        """
+        from kafka.errors import KafkaError
+
+        detect = self._settings.detect
+        options = {
+            "linger_ms": 0 if detect.transactions else 5,
+            "batch_size": 1 << 20,
+            "max_request_size": self._settings.topics.max_record_bytes + (1 << 20),
+            # Every transaction first meets the end of the one before and waits this long for it.
+            "retry_backoff_ms": 2,
+            "request_timeout_ms": 5_000,
+            "delivery_timeout_ms": 15_000,
+            "max_block_ms": 15_000,
+        }
+        if detect.transactions:
+            options |= {"transactional_id": self._id, "transaction_timeout_ms": detect.transaction_timeout_ms}
+        self._producer = connect_producer(self._settings.kafka, **options)
+        if detect.transactions:
+            try:
+                self._producer.init_transactions()
+            except KafkaError as error:
+                self._drop_producer()
+                raise ServiceError(f"Kafka does not let us use transactional id {self._id}: {error}") from None
+
+    def stop(self) -> None:
+        """After everything that may be committed now is."""
+        self._stop_event.set()
+
+    def run(self) -> None:
+        """Until stopped."""
+        try:
+            while not (self._stop_event.is_set() and not self._ledger.wait(0)):
+                if self._ledger.wait(0.1):
+                    self._one()
+        except Exception as error:
+            # The edge of a thread: the worker sees it and leaves.
+            log.exception("committing failed")
+            self.failed = error
+        finally:
+            self._drop_producer()
+
+    def _one(self) -> None:
+        began = time.monotonic()
+        batch = self._ledger.collect(time.time_ns() // 1_000_000)
+        if batch is None:
+            return
+        self._write(batch)
+        self._ledger.settle()
+        self._time.observe(time.monotonic() - began)
+        self._after_commit(batch.rows)
+        self._count(batch)
+        # A pause rather than a delay: a lone result leaves at once, many leave together.
+        interval = self._settings.detect.commit_interval_ms / 1000
+        if batch.patient:
+            interval *= _PATIENCE
+        self._stop_event.wait(max(0.0, began + interval - time.monotonic()))
+
+    def _write(self, batch: Batch) -> None:
+        """Returns when the batch is committed, or belongs to somebody else."""
+        from kafka.errors import KafkaError
+
+        wait = _RETRY_S
+        while True:
+            try:
+                if self._producer is None:
+                    self.open()
+                    if self._settings.detect.transactions and self._is_committed(batch):
+                        return
+                self._attempt(batch)
+                self._metrics["done"].inc()
+                return
+            except (KafkaError, ServiceError) as error:
+                self._metrics["aborted"].inc()
+                self._drop_producer()
+                if _lost(error) or not self._still_ours(batch):
+                    log.warning("a batch of %d frames belongs to another worker now: %s", len(batch.entries), error)
+                    batch.rows.clear()
+                    return
+                log.warning("commit failed, trying again in %.1f s: %s", wait, error)
+            time.sleep(wait)
+            wait = min(wait * 2, _RETRY_MOST_S)
+
+    def _still_ours(self, batch: Batch) -> bool:
+        return all(not entry.abandoned for entry in batch.entries)
+
+    def _attempt(self, batch: Batch) -> None:
+        from kafka import TopicPartition
+        from kafka.structs import OffsetAndMetadata
+
+        assert self._producer is not None
+        if not self._settings.detect.transactions:
+            self._attempt_plain(batch)
+            return
+        self._producer.begin_transaction()
+        self._send(batch)
+        offsets = {
+            TopicPartition(self._names.frames, number): OffsetAndMetadata(offset, text, -1)
+            for number, (offset, text) in batch.offsets.items()
+        }
+        self._producer.send_offsets_to_transaction(offsets, batch.membership)
+        self._producer.commit_transaction()
+
+    def _attempt_plain(self, batch: Batch) -> None:
+        assert self._producer is not None
+        futures = self._send(batch)
+        self._producer.flush(timeout=15)
+        for future in futures:
+            future.get(timeout=0)
+        self._plain_commit(batch.offsets)
+
+    def _send(self, batch: Batch) -> list["FutureRecordMetadata"]:
+        assert self._producer is not None
+        futures = [
+            # The partition of the frame, so that who takes a partition over finds its results on the same one.
+            self._producer.send(self._names.detections, row.value, row.record.stream.encode(), partition=row.partition)
+            for row in batch.rows
+        ]
+        for entry in batch.dead:
+            key, value, headers = dead_record(entry, self._settings.topics.max_record_bytes)
+            futures.append(self._producer.send(self._names.dead, value, key, headers=headers))
+        return futures
+
+    def _is_committed(self, batch: Batch) -> bool:
+        """Whether a transaction whose end was not heard of was committed: it was, or it wasn't, as a whole."""
+        from kafka import TopicPartition
+
+        admin = connect_admin(self._settings.kafka)
+        try:
+            offsets = admin.list_group_offsets(self._group)
+        finally:
+            admin.close()
+        number, (offset, _) = next(iter(batch.offsets.items()))
+        committed = offsets.get(TopicPartition(self._names.frames, number))
+        return committed is not None and committed.offset >= offset
+
+    def _drop_producer(self) -> None:
+        if self._producer is not None:
+            # Nothing to wait for: what is in it is either committed or sent again.
+            self._producer.close(timeout=0)
+            self._producer = None
+
+    def _count(self, batch: Batch) -> None:
+        pipeline = self._settings.detect.pipeline
+        now_ms = time.time_ns() // 1_000_000
+        for record in (row.record for row in batch.rows):
+            if isinstance(record, Result):
+                metrics.FRAMES.labels(pipeline, record.stream, "result").inc()
+                age = max(now_ms - record.captured_ms, 0) / 1000
+                metrics.AGE.labels(pipeline).observe(age)
+                metrics.STREAM_AGE.labels(pipeline, record.stream).set(age)
+                for found in record.objects:
+                    metrics.OBJECTS.labels(pipeline, found.type).inc()
+            elif isinstance(record, Gap):
+                metrics.FRAMES.labels(pipeline, record.stream, record.reason.value).inc(record.count or 0)
+
+
+def dead_record(entry: Entry, most_bytes: int) -> tuple[bytes, bytes | None, list[tuple[str, bytes]]]:
+    """Key, value and headers on `frames.dead`: the frame as it came, and why it is dead.
+
+    Of a record that no producer of ours wrote, or that is too large, only the reference is kept: where it
+    was and its SHA-256.
+    """
+    header = entry.header
+    about = [
+        ("dead_reason", entry.dead.encode()),
+        ("dead_partition", b"%d" % entry.partition),
+        ("dead_offset", b"%d" % entry.offset),
+        ("dead_sha256", hashlib.sha256(entry.jpeg).hexdigest().encode()),
+    ]
+    if not isinstance(header, FrameHeader | EndHeader):
+        return b"stranger", None, about
+    keep = len(entry.jpeg) <= most_bytes
+    return header.stream.encode(), entry.jpeg if keep else None, [*entry.headers, *about]
+
+
+def _lost(error: Exception) -> bool:
+    from kafka import errors
+
+    return isinstance(
+        error, errors.CommitFailedError | errors.IllegalGenerationError | errors.UnknownMemberIdError
+    ) or isinstance(error.__cause__, errors.CommitFailedError | errors.IllegalGenerationError)

@@ -1,0 +1,244 @@
+"""The worker's end of `frames`: polls, restores positions, and decides what each record is."""
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from consumers import metrics
+from consumers.choose import Chooser
+from consumers.ledger import Entry, Ledger
+from consumers.mirror import Mirror
+from consumers.positions import load_positions
+from consumers.treatment import Treatments
+from streamer.broker import connect_consumer
+from streamer.errors import RecordError, ServiceError
+from streamer.records import EndHeader, FrameHeader, FrameId, GapReason, parse_headers
+from streamer.settings import Settings
+from streamer.topics import topic_names
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.consumer.fetcher import ConsumerRecord
+
+log = logging.getLogger(__name__)
+
+_POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
+_FULL_S = 0.5  # without room for so long, poll for the group's sake only
+_BEHIND_MS = 2000  # beyond a frame's bound: skip to the fresh end of the log rather than read it all
+_REVOKE_S = 3.0  # below the smallest useful session timeout: heartbeats stop meanwhile
+
+
+class Intake:
+    """Owns the consumer; everything but the rebalance callbacks runs in the thread that calls `step`."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, chooser: Chooser, mirror: Mirror, treatments: Treatments
+    ) -> None:
+        self._settings, self._ledger, self._chooser = settings, ledger, chooser
+        self._mirror, self._treatments = mirror, treatments
+        self._names = topic_names(settings.kafka)
+        self._consumer: KafkaConsumer | None = None
+        self._next_offset: dict[int, int] = {}
+        self._skipped: set[tuple[int, str]] = set()  # streams whose next hole is our own skipping
+        self._plain: dict[int, tuple[int, str]] = {}
+        self._plain_lock = threading.Lock()
+        pipeline = settings.detect.pipeline
+        self._strangers = metrics.STRANGERS.labels(pipeline)
+        self._partitions = metrics.PARTITIONS.labels(pipeline)
+
+    def open(self) -> None:
+        """Joins the pipeline's group.
+
+        Raises:
+            ServiceError: no broker, no rights, no topic.
+        """
+        kafka = self._settings.kafka
+        consumer = connect_consumer(
+            kafka,
+            group_id=self._names.worker_group(self._settings.detect.pipeline),
+            max_partition_fetch_bytes=2 << 20,
+            fetch_max_bytes=16 << 20,
+            fetch_max_wait_ms=250,
+        )
+        self._consumer = consumer
+        frames, results = (consumer.partitions_for_topic(t) for t in (self._names.frames, self._names.detections))
+        if not frames or not results:
+            raise ServiceError(
+                f"topics {self._names.frames} and {self._names.detections}: run `streamer topics create`"
+            )
+        if len(results) < len(frames):
+            raise ServiceError(
+                f"topic {self._names.detections} has {len(results)} partitions and {self._names.frames} "
+                f"{len(frames)}: a frame's results go to the partition of its number; add partitions"
+            )
+        self._treatments.partitions = len(frames)
+        consumer.subscribe([self._names.frames], listener=_listener(self))
+
+    def step(self, timeout_ms: int) -> None:
+        """Polls once and hands the frames on."""
+        assert self._consumer is not None
+        self._treatments.refresh()
+        self._commit_plain()
+        room = self._chooser.wait_for_room(_FULL_S)
+        if not room:
+            # Nothing may be taken in, but the group must be answered.
+            self._consumer.pause(*self._consumer.assignment())
+            self._consumer.poll(timeout_ms=0)
+            self._consumer.resume(*self._consumer.assignment())
+            return
+        polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
+        if not polled:
+            return
+        # Captured with the poll that brought the frames. A generation below zero is no member: committing
+        # as such would not be fenced, so such frames are left for the next poll after joining again.
+        membership = self._consumer.group_metadata()
+        polled_ms = time.time_ns() // 1_000_000
+        for partition, records in polled.items():
+            if membership.generation_id >= 0 and self._take_over(partition):
+                self._register(partition, records, membership, polled_ms)
+
+    def _take_over(self, partition: "TopicPartition") -> bool:
+        """Restores what is known of a partition's streams on its first records."""
+        if self._ledger.owns(partition.partition):
+            return True
+        assert self._consumer is not None
+        committed = self._consumer.committed(partition, metadata=True, timeout_ms=10_000)
+        if partition not in self._consumer.assignment():
+            return False
+        positions = load_positions(committed.metadata if committed else None)
+        newest = {
+            name: p.next if p.ended else FrameId(p.next.epoch, p.next.sequence - 1)
+            for name, p in positions.streams.items()
+            if p.ended or p.next.sequence > 0
+        }
+        self._mirror.check(partition.partition, newest)
+        self._next_offset.pop(partition.partition, None)
+        self._ledger.open(partition.partition, positions)
+        return True
+
+    def _register(
+        self, partition: "TopicPartition", records: "list[ConsumerRecord]", membership: object, polled_ms: int
+    ) -> None:
+        number = partition.partition
+        oldest_ms: int | None = None
+        for record in records:
+            expired = record.offset > self._next_offset.get(number, record.offset)
+            self._next_offset[number] = record.offset + 1
+            entry = self._entry(number, record, membership, polled_ms)
+            self._offer(entry, expired)
+            if isinstance(entry.header, FrameHeader):
+                oldest_ms = record.timestamp if oldest_ms is None else min(oldest_ms, record.timestamp)
+        if oldest_ms is not None:
+            self._skip_if_behind(partition, oldest_ms, polled_ms)
+
+    def _entry(self, number: int, record: "ConsumerRecord", membership: object, polled_ms: int) -> Entry:
+        header: FrameHeader | EndHeader | None
+        dead = ""
+        try:
+            header = parse_headers(record.headers, record.timestamp)
+        except RecordError as error:
+            self._strangers.inc()
+            header, dead = None, str(error)
+            log.warning("partition %d offset %d: %s", number, record.offset, error)
+        value = record.value or b""
+        entry = Entry(number, record.offset, membership, header, value, polled_ms, record.headers)
+        entry.dead = dead
+        return entry
+
+    def _offer(self, entry: Entry, expired: bool) -> None:
+        header = entry.header
+        now_ms = entry.polled_ms
+        if header is None:
+            self._ledger.register(entry, now_ms, GapReason.DROPPED)
+            return
+        treatment = self._treatments.of(header.stream)
+        if treatment is None:
+            entry.foreign = True
+            self._ledger.register(entry, now_ms, GapReason.DROPPED)
+            return
+        entry.patient = treatment.patient
+        if self._ledger.register(entry, now_ms, self._hole(entry, expired)):
+            self._chooser.offer(header.stream, entry, treatment.bound_ms)
+        elif entry.position is None and not entry.abandoned:
+            metrics.REPEATS.labels(self._settings.detect.pipeline, header.stream).inc()
+
+    def _hole(self, entry: Entry, expired: bool) -> GapReason:
+        assert entry.header is not None
+        key = (entry.partition, entry.header.stream)
+        if key in self._skipped:
+            self._skipped.discard(key)
+            return GapReason.STALE
+        return GapReason.EXPIRED if expired else GapReason.DROPPED
+
+    def _skip_if_behind(self, partition: "TopicPartition", oldest_ms: int, now_ms: int) -> None:
+        """Far behind, and all streams here want fresh frames only: the log's stale part isn't even fetched."""
+        streams, bound_ms = self._treatments.on_partition(partition.partition)
+        if bound_ms is None or now_ms - oldest_ms < bound_ms + _BEHIND_MS:
+            return
+        assert self._consumer is not None
+        found = self._consumer.offsets_for_times({partition: now_ms - bound_ms - _BEHIND_MS // 2})[partition]
+        position = self._consumer.position(partition)
+        target = found.offset if found is not None else self._consumer.end_offsets([partition])[partition] - 1
+        if target > position:
+            log.info("partition %d: %d frames too old to be fetched", partition.partition, target - position)
+            self._consumer.seek(partition, target)
+            self._next_offset.pop(partition.partition, None)
+            self._skipped |= {(partition.partition, stream) for stream in streams}
+
+    def later_commit(self, offsets: dict[int, tuple[int, str]]) -> None:
+        """Offsets to commit outside a transaction; from any thread."""
+        with self._plain_lock:
+            self._plain |= offsets
+
+    def _commit_plain(self) -> None:
+        from kafka import TopicPartition
+        from kafka.structs import OffsetAndMetadata
+
+        with self._plain_lock:
+            plain, self._plain = self._plain, {}
+        assert self._consumer is not None
+        owned = {partition.partition for partition in self._consumer.assignment()}
+        offsets = {
+            TopicPartition(self._names.frames, number): OffsetAndMetadata(offset, text, -1)
+            for number, (offset, text) in plain.items()
+            if number in owned
+        }
+        if offsets:
+            self._consumer.commit_async(offsets)
+
+    def given_up(self, partitions: "set[TopicPartition]", wait_s: float) -> None:
+        """Called by kafka-python in its own thread before it lets go of partitions."""
+        numbers = {partition.partition for partition in partitions}
+        if not self._ledger.close(numbers, wait_s):
+            log.warning("partitions %s were taken away before all of their frames were committed", sorted(numbers))
+        self._mirror.forget(numbers)
+
+    def assigned(self, partitions: "set[TopicPartition]") -> None:
+        """Called by kafka-python in its own thread; positions are restored with the first records."""
+        self._partitions.set(len(partitions))
+        log.info("has partitions %s", sorted(partition.partition for partition in partitions))
+
+    def close(self) -> None:
+        """Leaves the group; `given_up` is called for what we still have."""
+        if self._consumer is not None:
+            self._commit_plain()
+            self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+
+def _listener(intake: Intake) -> object:
+    from kafka import ConsumerRebalanceListener
+
+    class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+        def on_partitions_revoked(self, revoked: "set[TopicPartition]") -> None:
+            if revoked:
+                intake.given_up(revoked, _REVOKE_S)
+
+        def on_partitions_lost(self, lost: "set[TopicPartition]") -> None:
+            if lost:
+                intake.given_up(lost, 0)
+
+        def on_partitions_assigned(self, assigned: "set[TopicPartition]") -> None:
+            intake.assigned(assigned)
+
+    return Listener()

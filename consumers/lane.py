@@ -1,0 +1,143 @@
+"""One lane: takes frames, decodes them, detects, says what came out. Several lanes overlap the two.
+
+While one lane is in the network, another decodes: both leave the interpreter's lock.
+"""
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from consumers import metrics
+from consumers.choose import Chooser
+from consumers.decode import DeadFrameError, decode
+from consumers.ledger import Entry, Ledger
+from consumers.locate import source_boxes, too_small
+from streamer.records import BBox, DetectedObject, FrameHeader, GapReason, Result
+from streamer.settings import DetectSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from engines.detections import Detections
+    from engines.detector import Detector, Placement
+
+log = logging.getLogger(__name__)
+
+
+class Lane(threading.Thread):
+    """A thread with a detector of its own; it stops when the chooser is closed.
+
+    failed: set to the error that ended it, if one did; the worker then leaves the group, so that its frames
+    go elsewhere.
+    """
+
+    def __init__(self, number: int, detector: "Detector", settings: DetectSettings, chooser: Chooser, ledger: Ledger):
+        super().__init__(name=f"lane-{number}", daemon=True)
+        self._detector, self._settings, self._chooser, self._ledger = detector, settings, chooser, ledger
+        self._stop_event = threading.Event()
+        self._refused: set[str] = set()
+        self._engine = {
+            "name": detector.engine.name,
+            "version": detector.engine.version,
+            "model": detector.model.path.name,
+            "sha256": detector.model.sha256,
+        }
+        self._stages = {
+            name: metrics.STAGE.labels(settings.pipeline, name) for name in ("transport", "wait", "decode", "detect")
+        }
+        self.failed: BaseException | None = None
+
+    def stop(self) -> None:
+        """After the frames in hand."""
+        self._stop_event.set()
+
+    def run(self) -> None:
+        """Until stopped."""
+        try:
+            most = self._settings.batch or self._detector.engine.input.batch
+            batch = self._detector.new_batch(most)
+            while not self._stop_event.is_set():
+                entries = self._chooser.take(most, timeout_s=0.2, fill_s=self._settings.batch_wait_ms / 1000)
+                if entries:
+                    self._work(entries, batch)
+        except Exception as error:
+            # The edge of a thread: without this the worker would go on without its lanes.
+            log.exception("the detector failed")
+            self.failed = error
+
+    def _work(self, entries: list[Entry], batch: "npt.NDArray[np.float32]") -> None:
+        ready: list[Entry] = []
+        placements: list[Placement] = []
+        for entry in entries:
+            placement = self._prepare(entry, batch[len(ready)])
+            if placement is not None:
+                ready.append(entry)
+                placements.append(placement)
+        if not ready:
+            return
+        metrics.BATCH.labels(self._settings.pipeline).observe(len(ready))
+        began = time.perf_counter()
+        found = self._detector.detect(batch[: len(ready)], placements)
+        took_ms = (time.perf_counter() - began) * 1000
+        for entry, detections in zip(ready, found, strict=True):
+            entry.stages["detect"] = took_ms
+            self._ledger.finish(entry, self._result(entry, detections))
+
+    def _prepare(self, entry: Entry, slot: "npt.NDArray[np.float32]") -> "Placement | None":
+        header = entry.header
+        assert isinstance(header, FrameHeader)
+        entry.stages["transport"] = float(entry.polled_ms - header.captured_ms)
+        entry.stages["wait"] = float(time.time_ns() // 1_000_000 - entry.polled_ms)
+        wanted = self._detector.wanted_size(header.width, header.height)
+        if too_small(header, self._detector) and not self._settings.allow_upscale:
+            self._refuse(entry, header)
+            return None
+        began = time.perf_counter()
+        try:
+            picture = decode(entry.jpeg, header, wanted, self._detector.model.colour, self._settings.max_picture_pixels)
+        except DeadFrameError as error:
+            log.warning("stream %s: frame %s is dead: %s", header.stream, header.id, error)
+            self._ledger.finish(entry, GapReason.DEAD, str(error), dead=str(error))
+            return None
+        placement = self._detector.prepare(picture, (header.width, header.height), slot)
+        entry.stages["decode"] = (time.perf_counter() - began) * 1000
+        return placement
+
+    def _refuse(self, entry: Entry, header: FrameHeader) -> None:
+        if header.stream not in self._refused:
+            self._refused.add(header.stream)
+            model = self._detector.model
+            log.error(
+                "stream %s: its pictures of %dx%d are smaller than the %dx%d that %s takes: set the stream's "
+                "transport to network or full, or start with --allow-upscale",
+                *(header.stream, header.width, header.height, model.width, model.height, model.path.name),
+            )
+        self._ledger.finish(entry, GapReason.REFUSED, f"pictures of {header.width}x{header.height} are too small")
+
+    def _result(self, entry: Entry, found: "Detections") -> Result:
+        header = entry.header
+        assert isinstance(header, FrameHeader)
+        for name, ms in entry.stages.items():
+            self._stages[name].observe(max(ms, 0) / 1000)
+        names = self._detector.model.classes
+        boxes = source_boxes(found.boxes, header)
+        rows = zip(boxes.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True)
+        objects = tuple(
+            DetectedObject(str(i), BBox(*box), names[kind], score) for i, (box, kind, score) in enumerate(rows)
+        )
+        return Result(
+            self._settings.pipeline,
+            header.stream,
+            header.id,
+            header.captured_ms,
+            header.source_width,
+            header.source_height,
+            objects,
+            header.source_time,
+            header.index,
+            header.pts,
+            self._engine,
+            {name: round(ms, 2) for name, ms in entry.stages.items()},
+            header.traceparent,
+        )

@@ -1,0 +1,299 @@
+"""Which frames are under way, and what may be committed: per partition the done ones before the first undone.
+
+Frames are done in any order by several lanes; results leave in the order of the log. Everything that is
+decided by order is decided when a frame is registered: repeats, holes, ends.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from consumers.positions import Position, Positions, dump_positions
+from streamer.records import Detection, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
+
+Partition = int
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One record of `frames` between poll and commit.
+
+    membership: the group metadata of the poll that brought it, never read later: a newer one would let a
+    worker commit what it no longer owns.
+    """
+
+    partition: Partition
+    offset: int
+    membership: Any
+    header: FrameHeader | EndHeader | None
+    jpeg: bytes
+    polled_ms: int
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    gaps_before: tuple[Gap, ...] = ()
+    outcome: Result | End | GapReason | None = None
+    detail: str = ""
+    dead: str = ""
+    position: Position | None = None
+    patient: bool = False  # of a stream whose results may wait to be committed together
+    taken: bool = False  # by a lane
+    done: bool = False
+    abandoned: bool = False
+    stages: dict[str, float] = field(default_factory=dict)
+    foreign: bool = False  # another pipeline's: neither a result nor a gap
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record of `detections` and its bytes, made once for Kafka and Redis."""
+
+    partition: Partition
+    record: Detection
+    value: bytes
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes: records in order per partition, dead frames, and offsets with positions."""
+
+    membership: Any
+    entries: list[Entry]
+    rows: list[Row]
+    dead: list[Entry]
+    offsets: dict[Partition, tuple[int, str]]
+
+    @property
+    def patient(self) -> bool:
+        """Whether nobody waits for results such as these."""
+        return all(entry.patient for entry in self.entries)
+
+
+class _PartitionState:
+    def __init__(self, positions: Positions) -> None:
+        self.entries: deque[Entry] = deque()
+        self.seen = dict(positions.streams)  # as of the last registered entry
+        self.committed = dict(positions.streams)  # as of the last collected entry
+        self.complete = positions.complete
+
+
+class Ledger:
+    """Thread-safe. Poller registers, lanes finish, the committer collects, a revoked partition is given up."""
+
+    def __init__(self, pipeline: str) -> None:
+        self._pipeline = pipeline
+        self._partitions: dict[Partition, _PartitionState] = {}
+        self._changed = threading.Condition()
+        self._closing: set[Partition] = set()
+        self._collected: list[Entry] = []
+
+    def open(self, partition: Partition, positions: Positions) -> None:
+        """Takes a partition over, at its committed positions."""
+        with self._changed:
+            self._partitions[partition] = _PartitionState(positions)
+
+    def owns(self, partition: Partition) -> bool:
+        """Whether the partition is open."""
+        with self._changed:
+            return partition in self._partitions and partition not in self._closing
+
+    def register(self, entry: Entry, now_ms: int, hole: GapReason) -> bool:
+        """Takes a frame in; returns whether it is to be detected, rather than done already.
+
+        hole: why sequence numbers before this frame are missing, if any are.
+        """
+        with self._changed:
+            state = self._partitions.get(entry.partition)
+            if state is None or entry.partition in self._closing:
+                entry.abandoned = True
+                return False
+            state.entries.append(entry)
+            if entry.header is None or entry.foreign:
+                entry.done = True
+            else:
+                self._place(state, entry, entry.header, now_ms, hole)
+            if entry.done:
+                self._changed.notify_all()
+            return not entry.done
+
+    def _place(
+        self, state: _PartitionState, entry: Entry, header: FrameHeader | EndHeader, now_ms: int, hole: GapReason
+    ) -> None:
+        before = state.seen.get(header.stream)
+        if before and (header.id < before.next or (before.ended and header.id.epoch == before.next.epoch)):
+            entry.done = True  # a repeat: its first copy has the result
+            return
+        entry.gaps_before = tuple(self._holes(header.stream, before, header.id, now_ms, hole, state.complete))
+        if isinstance(header, EndHeader):
+            entry.outcome = End(self._pipeline, header.stream, header.id, header.captured_ms, header.error)
+            entry.position = Position(header.id, ended=True)
+            entry.done = True
+        else:
+            entry.position = Position(FrameId(header.id.epoch, header.id.sequence + 1))
+        state.seen[header.stream] = entry.position
+
+    def _holes(
+        self, stream: str, before: Position | None, now: FrameId, now_ms: int, hole: GapReason, complete: bool
+    ) -> Iterable[Gap]:
+        expected = FrameId(now.epoch, 0)
+        if before is None:
+            # The pipeline meets this stream in the middle: what came before is no longer in the log.
+            hole = hole if hole is GapReason.STALE else GapReason.EXPIRED
+            if not complete:
+                return
+        elif before.next.epoch == now.epoch:
+            expected = before.next
+        elif not before.ended:
+            # The old run ended without saying how many frames it had: its producer died.
+            yield Gap(self._pipeline, stream, before.next, None, hole, now_ms)
+        if now.sequence > expected.sequence:
+            yield Gap(self._pipeline, stream, expected, now.sequence - 1, hole, now_ms)
+
+    def finish(self, entry: Entry, outcome: Result | GapReason, detail: str = "", dead: str = "") -> None:
+        """A frame is done; of an abandoned one the outcome is forgotten: its new owner does it again."""
+        with self._changed:
+            entry.outcome, entry.detail, entry.dead, entry.done = outcome, detail, dead, True
+            self._changed.notify_all()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits until something may be committed; False after `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(self._ready, timeout_s)
+
+    def _ready(self) -> bool:
+        return any(state.entries and state.entries[0].done for state in self._partitions.values())
+
+    def collect(self, now_ms: int, limit: int = 1000) -> Batch | None:
+        """Everything that may be committed now. `settle` or `restore` must follow."""
+        with self._changed:
+            batch = Batch(None, [], [], [], {})
+            for number, state in self._partitions.items():
+                self._collect(number, state, batch, now_ms, limit)
+            self._collected = batch.entries
+            return batch if batch.entries else None
+
+    def _collect(self, number: Partition, state: _PartitionState, batch: Batch, now_ms: int, limit: int) -> None:
+        taken: list[Entry] = []
+        while state.entries and state.entries[0].done and len(taken) < limit:
+            if batch.membership is not None and state.entries[0].membership != batch.membership:
+                break
+            taken.append(state.entries.popleft())
+            batch.membership = taken[-1].membership
+        if not taken:
+            return
+        for entry in taken:
+            if entry.position is not None and entry.header is not None:
+                # Moved to the end: the streams that moved last are kept if room is short.
+                state.committed.pop(entry.header.stream, None)
+                state.committed[entry.header.stream] = entry.position
+        batch.entries += taken
+        batch.rows += [Row(number, record, record.to_json()) for record in self._records(taken, now_ms)]
+        batch.dead += [entry for entry in taken if entry.dead]
+        batch.offsets[number] = (taken[-1].offset + 1, dump_positions(state.committed, state.complete))
+
+    def _records(self, entries: list[Entry], now_ms: int) -> Iterable[Detection]:
+        """Results, ends and gaps in order per stream, neighbouring gaps of one reason as one."""
+        open_gaps: dict[str, Gap] = {}
+        for entry in entries:
+            header = entry.header
+            if header is None or entry.foreign:
+                continue
+            for gap in entry.gaps_before:
+                yield from _extend(open_gaps, gap)
+            if isinstance(entry.outcome, GapReason):
+                gap = Gap(
+                    self._pipeline, header.stream, header.id, header.id.sequence, entry.outcome, now_ms, entry.detail
+                )
+                yield from _extend(open_gaps, gap)
+            elif entry.outcome is not None:
+                if header.stream in open_gaps:
+                    yield open_gaps.pop(header.stream)
+                yield entry.outcome
+        yield from open_gaps.values()
+
+    def settle(self) -> None:
+        """The last collected batch is committed."""
+        with self._changed:
+            self._collected = []
+            self._changed.notify_all()
+
+    def restore(self, batch: Batch) -> None:
+        """The last collected batch was not committed: what is still owned goes back to the front."""
+        with self._changed:
+            for entry in reversed(batch.entries):
+                state = self._partitions.get(entry.partition)
+                if state is not None and not entry.abandoned:
+                    state.entries.appendleft(entry)
+            self._collected = []
+            self._changed.notify_all()
+
+    def close(self, partitions: Iterable[Partition], timeout_s: float) -> bool:
+        """Gives partitions up: waits until what lanes have begun is committed, forgets the rest.
+
+        Returns whether everything begun was committed in time. After it returns, nothing of these partitions
+        is collected any more.
+        """
+        numbers = set(partitions)
+        with self._changed:
+            self._closing |= numbers
+            for number in numbers & self._partitions.keys():
+                self._withdraw(self._partitions[number])
+            done = self._changed.wait_for(lambda: not self._busy(numbers), timeout_s)
+            for number in numbers:
+                state = self._partitions.pop(number, None)
+                for entry in state.entries if state else ():
+                    entry.abandoned = True
+            for entry in self._collected:
+                entry.abandoned = entry.abandoned or entry.partition in numbers
+            self._closing -= numbers
+            return done
+
+    def _withdraw(self, state: _PartitionState) -> None:
+        """Cuts the tail off from the first frame that no lane has begun: it can't be committed before it."""
+        kept: deque[Entry] = deque()
+        cut = False
+        for entry in state.entries:
+            cut = cut or not (entry.done or entry.taken)
+            if cut:
+                entry.abandoned = True
+            else:
+                kept.append(entry)
+        state.entries = kept
+
+    def _busy(self, numbers: set[Partition]) -> bool:
+        waiting = any(self._partitions[n].entries for n in numbers & self._partitions.keys())
+        return waiting or any(entry.partition in numbers for entry in self._collected)
+
+    def depth(self) -> int:
+        """Frames between poll and commit."""
+        with self._changed:
+            return sum(len(state.entries) for state in self._partitions.values())
+
+    def positions(self, partition: Partition) -> dict[str, Position]:
+        """Behind the last committed frame, per stream of an open partition."""
+        with self._changed:
+            state = self._partitions.get(partition)
+            return dict(state.committed) if state else {}
+
+
+def _extend(open_gaps: dict[str, Gap], gap: Gap) -> Iterable[Gap]:
+    """Adds a gap to the stream's open one, or yields the open one and opens this."""
+    before = open_gaps.get(gap.stream)
+    if before is not None and _adjoins(before, gap):
+        open_gaps[gap.stream] = Gap(
+            gap.pipeline, gap.stream, before.first, gap.last_sequence, gap.reason, gap.recorded_ms, gap.detail
+        )
+        return
+    if before is not None:
+        yield before
+    open_gaps[gap.stream] = gap
+
+
+def _adjoins(before: Gap, after: Gap) -> bool:
+    return (
+        before.reason is after.reason
+        and before.detail == after.detail
+        and before.first.epoch == after.first.epoch
+        and before.last_sequence is not None
+        and after.first.sequence == before.last_sequence + 1
+    )

@@ -1,0 +1,40 @@
+"""From JPEG pixels to upright source pixels, and whether a JPEG is large enough."""
+
+import math
+from typing import TYPE_CHECKING
+
+from streamer.records import FrameHeader
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from engines.detector import Detector
+
+
+def source_boxes(boxes: "npt.NDArray[np.float32]", header: FrameHeader) -> "npt.NDArray[np.float32]":
+    """Boxes (N, 4) x1, y1, x2, y2 in JPEG pixels as boxes in upright source pixels, within the picture.
+
+    A box's corners become the corners of the upright box around them: exact for turns by 90 degrees.
+    """
+    import numpy as np
+
+    m0, m1, m2, m3, m4, m5 = header.matrix
+    xs, ys = boxes[:, (0, 2)], boxes[:, (1, 3)]
+    if m1 == 0 and m3 == 0:
+        across, down = m0 * xs + m2, m4 * ys + m5
+    else:
+        across, down = m0 * xs + m1 * ys + m2, m3 * xs + m4 * ys + m5
+    across = np.clip(across, 0, header.source_width)
+    down = np.clip(down, 0, header.source_height)
+    return np.stack((across.min(1), down.min(1), across.max(1), down.max(1)), axis=1).astype(np.float32)
+
+
+def too_small(header: FrameHeader, detector: "Detector") -> bool:
+    """Whether the JPEG was made smaller than the network's letterbox, so that detail is missing."""
+    m0, m1, _, m3, m4, _ = header.matrix
+    across, down = math.hypot(m0, m3), math.hypot(m1, m4)  # source pixels per JPEG pixel
+    if max(across, down) <= 1.01:
+        return False
+    wanted = detector.wanted_size(round(header.width * across), round(header.height * down))
+    # A pixel less comes from rounding the aspect.
+    return header.width < wanted[0] - 1 or header.height < wanted[1] - 1

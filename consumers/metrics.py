@@ -1,0 +1,27 @@
+"""What a worker counts."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+FRAMES = Counter("streamer_detect_frames", "frames committed", ["pipeline", "stream", "outcome"])
+REPEATS = Counter("streamer_detect_repeats", "frames that came again, already done", ["pipeline", "stream"])
+STRANGERS = Counter("streamer_detect_strangers", "records on frames that no producer of ours wrote", ["pipeline"])
+OBJECTS = Counter("streamer_detect_objects", "objects found", ["pipeline", "type"])
+STAGE = Histogram("streamer_detect_stage_seconds", "time per frame and stage", ["pipeline", "stage"], buckets=_LATENCY)
+AGE = Histogram(
+    "streamer_detect_age_seconds", "capture to commit, by the producer's clock", ["pipeline"], buckets=_LATENCY
+)
+STREAM_AGE = Gauge(
+    "streamer_detect_stream_age_seconds", "age of the newest result when committed", ["pipeline", "stream"]
+)
+WAITING = Gauge("streamer_detect_waiting_frames", "frames that wait for a lane", ["pipeline"])
+UNCOMMITTED = Gauge("streamer_detect_uncommitted_frames", "frames between poll and commit", ["pipeline"])
+PARTITIONS = Gauge("streamer_detect_partitions", "partitions of frames that this worker has", ["pipeline"])
+COMMITS = Counter("streamer_detect_commits", "transactions", ["pipeline", "outcome"])
+COMMIT_TIME = Histogram("streamer_detect_commit_seconds", "time per transaction", ["pipeline"], buckets=_LATENCY)
+BATCH = Histogram(
+    "streamer_detect_batch_frames", "frames per inference", ["pipeline"], buckets=(1, 2, 4, 8, 16, 32, 64)
+)
+MIRROR_BEHIND = Gauge("streamer_mirror_waiting_records", "committed records not yet in Redis", ["pipeline"])
+MIRROR_ERRORS = Counter("streamer_mirror_errors", "failed writes to Redis", ["pipeline"])

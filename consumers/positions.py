@@ -1,0 +1,62 @@
+"""How far each stream of a partition is done: kept in the metadata of the partition's committed offset.
+
+So it is exactly as old as the results: one transaction writes both.
+"""
+
+from dataclasses import dataclass
+
+import orjson
+
+from streamer.records import FrameId
+
+# offset.metadata.max.bytes of a broker, unless somebody changed it.
+LIMIT_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Behind the last frame of a stream that is covered by a result or a gap.
+
+    next: the frame that is expected; ended: its epoch is over, so nothing of it is missing.
+    """
+
+    next: FrameId
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """All streams of a partition.
+
+    complete: False where streams had to be left out for lack of room; of one that isn't here nothing is
+    known then, rather than that it is new.
+    """
+
+    streams: dict[str, Position]
+    complete: bool = True
+
+
+def dump_positions(streams: dict[str, Position], complete: bool = True) -> str:
+    """Metadata of a committed offset; the streams that moved last come last and are kept if room is short."""
+    rows = {name: [p.next.epoch, p.next.sequence, int(p.ended)] for name, p in streams.items()}
+    while True:
+        text = orjson.dumps({"v": 1, "complete": complete, "streams": rows}).decode()
+        if len(text) <= LIMIT_BYTES:
+            return text
+        complete = False
+        del rows[next(iter(rows))]
+
+
+def load_positions(text: str | None) -> Positions:
+    """The reverse; what another program has written there counts as nothing known."""
+    if not text:
+        return Positions({})
+    try:
+        record = orjson.loads(text)
+        streams = {
+            name: Position(FrameId(epoch, sequence), bool(ended))
+            for name, (epoch, sequence, ended) in record["streams"].items()
+        }
+        return Positions(streams, bool(record["complete"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Positions({}, complete=False)

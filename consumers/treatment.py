@@ -1,0 +1,87 @@
+"""What a worker needs to know of each stream: whether it is ours, and how fresh its frames must be."""
+
+import time
+from dataclasses import dataclass
+
+from streamer.catalog import Catalog, stream_catalog
+from streamer.records.stream import StreamDefinition
+from streamer.settings import KafkaSettings
+
+_REFRESH_S = 0.5
+_PATIENT_MS = 200  # for a definition that may be on its way: it is written before the stream's first frame
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """bound_ms: see Chooser; patient: results may wait to be committed together."""
+
+    bound_ms: int | None
+    patient: bool
+
+
+class Treatments:
+    """The definitions of topic `streams` as one pipeline sees them. Belongs to one thread."""
+
+    def __init__(self, kafka: KafkaSettings, pipeline: str) -> None:
+        self._catalog: Catalog[StreamDefinition] = stream_catalog(kafka)
+        self._pipeline = pipeline
+        self._known: dict[str, Treatment | None] = {}
+        self._on_partition: dict[int, tuple[list[str], int | None]] = {}
+        self._refreshed = 0.0
+        self.partitions = 1
+
+    def open(self) -> None:
+        """Reads all definitions.
+
+        Raises:
+            ServiceError: the topic can't be read.
+        """
+        self._catalog.open()
+        self._learn()
+
+    def refresh(self) -> None:
+        """Takes changes in, now and then."""
+        if time.monotonic() - self._refreshed >= _REFRESH_S:
+            self._refreshed = time.monotonic()
+            if self._catalog.refresh():
+                self._learn()
+
+    def of(self, stream: str) -> Treatment | None:
+        """How a stream's frames are treated; None: another pipeline's.
+
+        A stream that is not defined (any more) keeps its last treatment: its frames are still in the log. One
+        that never was is taken by every pipeline, newest frame only.
+        """
+        if stream not in self._known:
+            self._catalog.refresh(_PATIENT_MS)
+            self._learn()
+            self._known.setdefault(stream, Treatment(0, False))
+        return self._known[stream]
+
+    def on_partition(self, partition: int) -> tuple[list[str], int | None]:
+        """The pipeline's streams on a partition, and the largest age that any of them allows; None: any age."""
+        if partition not in self._on_partition:
+            streams = [s for s, t in self._known.items() if t and partition_of(s, self.partitions) == partition]
+            bounds = [treatment.bound_ms for s in streams if (treatment := self._known[s])]
+            unbounded = not bounds or any(bound is None for bound in bounds)
+            largest = None if unbounded else max(bound for bound in bounds if bound is not None)
+            self._on_partition[partition] = (streams, largest)
+        return self._on_partition[partition]
+
+    def _learn(self) -> None:
+        self._on_partition.clear()
+        for name, definition in self._catalog.definitions.items():
+            ours = self._pipeline in definition.pipelines
+            patient = definition.freshness == "every" and definition.pace == "fast"
+            self._known[name] = Treatment(definition.bound_ms, patient) if ours else None
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._catalog.close()
+
+
+def partition_of(stream: str, partitions: int) -> int:
+    """The partition of `frames` that a stream's key is on: Kafka's default, murmur2."""
+    from kafka.partitioner.default import murmur2
+
+    return int((murmur2(stream.encode()) & 0x7FFFFFFF) % partitions)

@@ -1,0 +1,116 @@
+"""A worker: the wiring of intake, lanes, committer and mirror, and the order in which they start and stop."""
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from consumers import metrics
+from consumers.choose import Chooser
+from consumers.commit import Committer
+from consumers.intake import Intake
+from consumers.lane import Lane
+from consumers.ledger import Entry, Ledger
+from consumers.mirror import Mirror
+from consumers.pipeline import Membership
+from consumers.treatment import Treatments
+from streamer.errors import StreamerError
+from streamer.lifecycle import Deadline
+from streamer.records import GapReason
+from streamer.settings import Settings
+
+if TYPE_CHECKING:
+    from engines.detector import Detector
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 100
+_GAUGES_S = 1.0
+
+
+class Worker:
+    """One replica of a pipeline."""
+
+    def __init__(self, settings: Settings, instance: str) -> None:
+        self._settings = settings
+        self._pipeline = settings.detect.pipeline
+        self._ledger = Ledger(self._pipeline)
+        self._chooser = Chooser(settings.detect.queue, self._skip)
+        self._mirror = Mirror(settings)
+        self._treatments = Treatments(settings.kafka, self._pipeline)
+        self._intake = Intake(settings, self._ledger, self._chooser, self._mirror, self._treatments)
+        self._committer = Committer(settings, self._ledger, self._mirror.write, self._intake.later_commit, instance)
+        self._membership = Membership(settings)
+        self._lanes: list[Lane] = []
+        self._gauges_at = 0.0
+        self.not_ready: str | None = "starting"
+
+    def run(self, stopping: threading.Event, replace_model: bool = False) -> None:
+        """Until `stopping` is set, or something fails that another worker may be able to do.
+
+        Raises:
+            StreamerError: what failed, and what to change.
+        """
+        try:
+            self._start(replace_model)
+            self.not_ready = None
+            while not stopping.is_set():
+                self._intake.step(_POLL_MS)
+                self._check()
+        finally:
+            self.not_ready = "stopping"
+            self._stop(Deadline(self._settings.detect.drain_timeout_s))
+
+    def _start(self, replace_model: bool) -> None:
+        detectors = self._load()
+        self._membership.join(detectors[0].model, replace_model)
+        self._treatments.open()
+        self._mirror.open()
+        self._committer.open()
+        self._intake.open()
+        self._lanes = [
+            Lane(number, detector, self._settings.detect, self._chooser, self._ledger)
+            for number, detector in enumerate(detectors)
+        ]
+        for thread in (self._mirror, self._committer, *self._lanes):
+            thread.start()
+        log.info("pipeline %s: ready with %d lanes", self._pipeline, len(self._lanes))
+
+    def _load(self) -> "list[Detector]":
+        from engines.detector import open_detector
+
+        detect = self._settings.detect
+        count = detect.sessions or max(1, len(os.sched_getaffinity(0)) // detect.session_threads)
+        return [open_detector(detect, detect.session_threads) for _ in range(count)]
+
+    def _skip(self, entry: Entry, reason: GapReason, detail: str) -> None:
+        self._ledger.finish(entry, reason, detail)
+
+    def _check(self) -> None:
+        for thread in (self._committer, *self._lanes):
+            if thread.failed is not None:
+                raise StreamerError(f"{thread.name} failed: {thread.failed}") from thread.failed
+        if time.monotonic() - self._gauges_at > _GAUGES_S:
+            self._gauges_at = time.monotonic()
+            metrics.WAITING.labels(self._pipeline).set(self._chooser.depth())
+            metrics.UNCOMMITTED.labels(self._pipeline).set(self._ledger.depth())
+            self._membership.check()
+
+    def _stop(self, deadline: Deadline) -> None:
+        """Lanes finish what they hold, the committer commits it while we are still a member, then we leave."""
+        for lane in self._lanes:
+            lane.stop()
+        self._chooser.close()
+        for lane in self._lanes:
+            if lane.is_alive():
+                lane.join(deadline.remaining())
+        self._intake.close()
+        if self._committer.is_alive():
+            self._committer.stop()
+            self._committer.join(deadline.remaining())
+        if self._mirror.is_alive():
+            self._mirror.stop(deadline.remaining())
+        self._treatments.close()
+        self._membership.close()
+        log.info("pipeline %s: stopped", self._pipeline)
