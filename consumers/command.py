@@ -23,9 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--confidence", type=float, metavar="P", help="least score of an object (default: 0.25)")
     parser.add_argument("--iou", type=float, metavar="R", help="overlap from which two boxes are one (default: 0.45)")
     parser.add_argument("--classes", metavar="A,B", help="names of the classes wanted (default: all)")
-    parser.add_argument(
-        "--agnostic-nms", action="store_true", default=None, help="boxes of any class suppress each other"
-    )
+    parser.add_argument("--agnostic-nms", action="store_true", default=None, help="NMS across classes")
     parser.add_argument("--sessions", type=int, metavar="N", help="inferences side by side (default: one per core)")
     parser.add_argument("--session-threads", type=int, metavar="N", help="cores per inference (default: 1)")
     parser.add_argument("--batch", type=int, metavar="N", help="frames per inference (default: the model's)")
@@ -40,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--allow-upscale", action="store_true", default=None, help="take pictures smaller than the model needs"
     )
     parser.add_argument(
-        "--replace-model", action="store_true", help="change the pipeline's model; its other workers leave"
+        "--replace-model", action="store_true", help="give the pipeline this model; workers with another leave"
     )
     parser.add_argument("--port", type=int, metavar="N", help="for /metrics, /healthz and /readyz; 0: a free one")
 

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consumers import metrics
 from consumers.ledger import Batch, Entry, Ledger, Row
@@ -64,7 +64,7 @@ class Committer(threading.Thread):
         from kafka.errors import KafkaError
 
         detect = self._settings.detect
-        options = {
+        options: dict[str, Any] = {
             "linger_ms": 0 if detect.transactions else 5,
             "batch_size": 1 << 20,
             "max_request_size": self._settings.topics.max_record_bytes + (1 << 20),

@@ -37,4 +37,4 @@ def too_small(header: FrameHeader, detector: "Detector") -> bool:
         return False
     wanted = detector.wanted_size(round(header.width * across), round(header.height * down))
     # A pixel less comes from rounding the aspect.
-    return header.width < wanted[0] - 1 or header.height < wanted[1] - 1
+    return bool(header.width < wanted[0] - 1 or header.height < wanted[1] - 1)

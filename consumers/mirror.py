@@ -211,7 +211,7 @@ class Mirror(threading.Thread):
 
     def _top(self, stream: str) -> FrameId:
         assert self._redis is not None
-        rows = self._redis.xrevrange(self._keys.detections(self._pipeline, stream), count=1)
+        rows: Any = self._redis.xrevrange(self._keys.detections(self._pipeline, stream), count=1)
         if not rows:
             return ZERO
         epoch, _, sequence = rows[0][0].decode().partition("-")

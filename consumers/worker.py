@@ -88,7 +88,8 @@ class Worker:
         self._ledger.finish(entry, reason, detail)
 
     def _check(self) -> None:
-        for thread in (self._committer, *self._lanes):
+        threads: list[Committer | Lane] = [self._committer, *self._lanes]
+        for thread in threads:
             if thread.failed is not None:
                 raise StreamerError(f"{thread.name} failed: {thread.failed}") from thread.failed
         if time.monotonic() - self._gauges_at > _GAUGES_S:

@@ -1,0 +1,98 @@
+"""Which frame next, and what a stream's freshness skips."""
+
+import time
+
+from consumers.choose import Chooser
+from consumers.ledger import Entry
+from streamer.records import FrameHeader, FrameId, GapReason
+
+
+def entry(stream: str, sequence: int, age_ms: int = 0) -> Entry:
+    captured = time.time_ns() // 1_000_000 - age_ms
+    header = FrameHeader(stream, FrameId(1, sequence), captured, sequence, 8, 8, 8, 8, (1, 0, 0, 0, 1, 0))
+    return Entry(0, sequence, "m", header, b"", captured)
+
+
+class Box:
+    """A chooser and what it has skipped."""
+
+    def __init__(self, limit: int = 8) -> None:
+        self.skipped: list[tuple[str, int]] = []
+        self.chooser = Chooser(limit, self._skip)
+
+    def _skip(self, skipped: Entry, reason: GapReason, _: str) -> None:
+        assert reason is GapReason.STALE
+        assert skipped.header is not None
+        self.skipped.append((skipped.header.stream, skipped.header.id.sequence))
+
+    def offer(self, stream: str, sequence: int, bound_ms: int | None, age_ms: int = 0) -> Entry:
+        offered = entry(stream, sequence, age_ms)
+        self.chooser.offer(stream, offered, bound_ms)
+        return offered
+
+    def take(self, most: int = 10, fill_s: float = 0) -> list[tuple[str, int]]:
+        taken = self.chooser.take(most, timeout_s=0, fill_s=fill_s)
+        return [(e.header.stream, e.header.id.sequence) for e in taken if e.header]
+
+
+def test_latest_keeps_the_newest_only() -> None:
+    box = Box()
+    for n in range(4):
+        box.offer("a", n, 0)
+    assert box.take() == [("a", 3)]
+    assert box.skipped == [("a", 0), ("a", 1), ("a", 2)]
+
+
+def test_bounded_skips_what_is_too_old_when_its_turn_comes() -> None:
+    box = Box()
+    box.offer("a", 0, 500, age_ms=60_000)
+    box.offer("a", 1, 60_000, age_ms=500)
+    assert box.take() == [("a", 1)]
+    assert box.skipped == [("a", 0)]
+
+
+def test_every_keeps_all_in_order_and_is_bounded_by_room() -> None:
+    box = Box(limit=3)
+    for n in range(3):
+        box.offer("a", n, None, age_ms=60_000)
+    assert box.chooser.room() == 0
+    assert not box.chooser.wait_for_room(0)
+    assert box.take() == [("a", 0), ("a", 1), ("a", 2)]
+    assert box.chooser.wait_for_room(0)
+    assert box.skipped == []
+
+
+def test_streams_take_turns() -> None:
+    box = Box()
+    for n in range(3):
+        box.offer("busy", n, None)
+    box.offer("quiet", 0, None)
+    assert box.take() == [("busy", 0), ("quiet", 0), ("busy", 1), ("busy", 2)]
+
+
+def test_latest_frames_take_no_room() -> None:
+    box = Box(limit=1)
+    box.offer("a", 0, 0)
+    assert box.chooser.room() == 1
+
+
+def test_abandoned_frames_are_passed_over() -> None:
+    box = Box()
+    box.offer("a", 0, None).abandoned = True
+    kept = box.offer("a", 1, None)
+    assert box.take() == [("a", 1)]
+    assert kept.taken
+
+
+def test_a_batch_is_no_larger_than_wanted() -> None:
+    box = Box()
+    for n in range(5):
+        box.offer("a", n, None)
+    assert box.take(most=2) == [("a", 0), ("a", 1)]
+
+
+def test_a_closed_chooser_wakes_who_waits() -> None:
+    box = Box()
+    box.chooser.close()
+    assert box.take() == []
+    assert box.chooser.wait_for_room(10)

@@ -1,0 +1,182 @@
+"""What may be committed, in which order, and what covers the frames that have no result."""
+
+from typing import Any
+
+import pytest
+
+from consumers.ledger import Entry, Ledger
+from consumers.positions import Position, Positions, dump_positions, load_positions
+from streamer.records import End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
+
+NOW = 1_700_000_000_000
+MEMBER = "member-1"
+
+
+def frame(sequence: int, epoch: int = 1, stream: str = "a") -> FrameHeader:
+    return FrameHeader(stream, FrameId(epoch, sequence), NOW, sequence, 64, 48, 64, 48, (1, 0, 0, 0, 1, 0))
+
+
+def end(sequence: int, epoch: int = 1, stream: str = "a", error: str = "") -> EndHeader:
+    return EndHeader(stream, FrameId(epoch, sequence), NOW, error)
+
+
+def result(header: FrameHeader) -> Result:
+    return Result("main", header.stream, header.id, NOW, 64, 48, ())
+
+
+class Log:
+    """Feeds a ledger as the intake does: offsets counted up, one partition."""
+
+    def __init__(self, positions: Positions | None = None) -> None:
+        self.ledger = Ledger("main")
+        self.ledger.open(0, positions or Positions({}))
+        self.offset = 0
+
+    def put(self, header: Any, hole: GapReason = GapReason.DROPPED, member: str = MEMBER) -> Entry:
+        entry = Entry(0, self.offset, member, header, b"", NOW)
+        self.offset += 1
+        self.ledger.register(entry, NOW, hole)
+        return entry
+
+    def done(self, header: FrameHeader, **options: Any) -> Entry:
+        entry = self.put(header, **options)
+        if not entry.done:
+            self.ledger.finish(entry, result(header))
+        return entry
+
+    def committed(self) -> list[str]:
+        batch = self.ledger.collect(NOW)
+        self.ledger.settle()
+        return [_short(row.record) for row in batch.rows] if batch else []
+
+
+def _short(record: Any) -> str:
+    if isinstance(record, Gap):
+        last = "end" if record.last_sequence is None else record.last_sequence
+        return f"{record.stream} {record.first}..{last} {record.reason.value}"
+    return f"{record.stream} {record.id}" + (" end" if isinstance(record, End) else "")
+
+
+def test_results_leave_in_the_order_of_the_log() -> None:
+    log = Log()
+    entries = [log.put(frame(n)) for n in range(3)]
+    for n in (2, 1):
+        log.ledger.finish(entries[n], result(frame(n)))
+    assert log.committed() == []
+    log.ledger.finish(entries[0], result(frame(0)))
+    assert log.committed() == ["a 1-0", "a 1-1", "a 1-2"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([frame(0), frame(1)], ["a 1-0", "a 1-1"]),
+        ([frame(0), frame(3)], ["a 1-0", "a 1-1..2 dropped", "a 1-3"]),
+        ([frame(0), frame(0), frame(1), frame(0)], ["a 1-0", "a 1-1"]),
+        ([frame(0), frame(0, epoch=2)], ["a 1-0", "a 1-1..end dropped", "a 2-0"]),
+        ([frame(0), end(1), frame(0, epoch=2)], ["a 1-0", "a 1-1 end", "a 2-0"]),
+        ([frame(0), end(4)], ["a 1-0", "a 1-1..3 dropped", "a 1-4 end"]),
+        ([frame(0), end(1), frame(0), end(1)], ["a 1-0", "a 1-1 end"]),
+        ([end(0, error="no such file")], ["a 1-0 end"]),
+        ([frame(5)], ["a 1-0..4 expired", "a 1-5"]),
+        ([frame(2, epoch=2), frame(9)], ["a 2-0..1 expired", "a 2-2"]),
+        (
+            [frame(0), frame(0, stream="b"), frame(2), frame(1, stream="b")],
+            ["a 1-0", "b 1-0", "a 1-1..1 dropped", "a 1-2", "b 1-1"],
+        ),
+    ],
+)
+def test_every_sequence_number_is_covered_once(headers: list[Any], expected: list[str]) -> None:
+    log = Log()
+    for header in headers:
+        if isinstance(header, EndHeader):
+            log.put(header)
+        else:
+            log.done(header)
+    assert log.committed() == expected
+
+
+def test_neighbouring_gaps_of_one_reason_are_one_record() -> None:
+    log = Log()
+    for n in range(6):
+        entry = log.put(frame(n))
+        if n in (1, 2, 3):
+            log.ledger.finish(entry, GapReason.STALE)
+        elif n == 4:
+            log.ledger.finish(entry, GapReason.DEAD, "no JPEG", dead="no JPEG")
+        else:
+            log.ledger.finish(entry, result(frame(n)))
+    batch = log.ledger.collect(NOW)
+    assert batch is not None
+    assert [_short(row.record) for row in batch.rows] == ["a 1-0", "a 1-1..3 stale", "a 1-4..4 dead", "a 1-5"]
+    assert [entry.offset for entry in batch.dead] == [4]
+    assert batch.offsets[0][0] == 6
+
+
+def test_a_restored_batch_is_collected_again_and_a_revoked_one_is_not() -> None:
+    log = Log()
+    log.done(frame(0))
+    batch = log.ledger.collect(NOW)
+    assert batch is not None
+    log.ledger.restore(batch)
+    assert log.committed() == ["a 1-0"]
+    log.done(frame(1))
+    batch = log.ledger.collect(NOW)
+    assert batch is not None
+    assert not log.ledger.close([0], timeout_s=0)
+    assert all(entry.abandoned for entry in batch.entries)
+    log.ledger.restore(batch)
+    assert log.committed() == []
+    assert not log.ledger.owns(0)
+
+
+def test_giving_up_forgets_what_no_lane_has_begun() -> None:
+    log = Log()
+    log.done(frame(0))
+    begun = log.put(frame(1))
+    begun.taken = True
+    waiting, behind = log.put(frame(2)), log.done(frame(3))
+    assert not log.ledger.close([0], timeout_s=0)
+    assert waiting.abandoned
+    assert behind.abandoned
+
+
+def test_positions_travel_in_the_offset_and_a_successor_goes_on_from_them() -> None:
+    log = Log()
+    log.done(frame(0))
+    log.done(frame(1))
+    log.done(frame(0, stream="b"))
+    log.put(end(1, stream="b"))
+    batch = log.ledger.collect(NOW)
+    assert batch is not None
+    restored = load_positions(batch.offsets[0][1])
+    assert restored.streams == {"a": Position(FrameId(1, 2)), "b": Position(FrameId(1, 1), ended=True)}
+    successor = Log(restored)
+    for header in (frame(1), frame(2), frame(0, stream="b"), frame(0, epoch=2, stream="b")):
+        successor.done(header)
+    assert successor.committed() == ["a 1-2", "b 2-0"]
+
+
+def test_frames_of_another_membership_wait_for_a_transaction_of_their_own() -> None:
+    log = Log()
+    log.done(frame(0))
+    log.done(frame(1), member="member-2")
+    assert log.committed() == ["a 1-0"]
+    assert log.committed() == ["a 1-1"]
+
+
+def test_too_many_streams_keep_those_that_moved_last() -> None:
+    streams = {f"a-rather-long-name-of-a-camera-{n:04d}": Position(FrameId(NOW, n)) for n in range(500)}
+    text = dump_positions(streams)
+    restored = load_positions(text)
+    assert len(text) <= 4096
+    assert not restored.complete
+    assert list(restored.streams) == list(streams)[-len(restored.streams) :]
+    log = Log(restored)
+    log.done(frame(7, stream="one-that-was-left-out"))
+    assert log.committed() == ["one-that-was-left-out 1-7"]  # rather than a gap over what may have results
+
+
+@pytest.mark.parametrize("text", [None, "", "x", "{}", '{"streams": {"a": 3}}', "[]", '{"streams": {"a": ["x"]}}'])
+def test_foreign_metadata_is_nothing_known(text: str | None) -> None:
+    assert load_positions(text).streams == {}
