@@ -1,0 +1,80 @@
+"""What runs a network. Engines are entry points of the group `streamer.engines`.
+
+An entry point is a function (file: OnnxFile, spec: InputSpec, threads: int) -> Engine. It imports its library on
+use, and raises ModelError where it can't run the file.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.onnx_file import OnnxFile
+from streamer.errors import ModelError, UsageError
+
+GROUP = "streamer.engines"
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What goes into the network: (pictures, 3, height, width).
+
+    batch: the most pictures per inference.
+    fixed_batch: whether it must be exactly so many.
+    dtype: float32 or float16.
+    """
+
+    width: int
+    height: int
+    batch: int
+    fixed_batch: bool
+    dtype: np.dtype[Any]
+
+    def shape(self, pictures: int) -> tuple[int, int, int, int]:
+        """Shape of a batch."""
+        return pictures, 3, self.height, self.width
+
+
+class Engine(Protocol):
+    """A loaded network. Belongs to one thread."""
+
+    name: str
+    version: str
+    input: InputSpec
+
+    def infer(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
+        """All outputs for a batch, which is contiguous and as `input` says.
+
+        The arrays belong to the engine and are valid until the next call.
+
+        Raises:
+            ModelError: the network can't be run on it.
+        """
+
+    def close(self) -> None:
+        """Lets memory go; the engine is of no use afterwards."""
+
+
+def open_engine(name: str, file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
+    """The engine of that name with the file loaded.
+
+    Raises:
+        UsageError: there is no such engine here.
+        ModelError: it can't run the file.
+    """
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in found:
+        raise UsageError(f"no engine is called {name!r}; installed are: {', '.join(sorted(found))}")
+    engine: Engine = found[name].load()(file, spec, threads)
+    return engine
+
+
+def refusal(file: OnnxFile, engine: str, reason: object) -> ModelError:
+    """The error of an engine that can't run a file: the likely cause first, else the engine's own words."""
+    if file.foreign_operators:
+        names = ", ".join(file.foreign_operators[:3])
+        return ModelError(f"{file.path}: it uses operators that {engine} doesn't have ({names}); export without them")
+    words = " ".join(str(reason).split())[:300]
+    return ModelError(f"{file.path}: {engine} can't run it, the file is damaged or made for something newer: {words}")

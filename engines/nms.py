@@ -1,0 +1,27 @@
+"""Non-maximum suppression: of boxes that overlap more than allowed only the most confident one stays."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.detections import Detections
+
+
+def suppress(found: Detections, iou: float, agnostic: bool = False) -> NDArray[np.int64]:
+    """Positions of the boxes that stay, the most confident first.
+
+    Greedy, as in Felzenszwalb et al. 2010: each box, from the most confident down, removes those that overlap it
+    by more than `iou`. Only boxes of the same class compete, unless `agnostic`.
+
+    found.boxes must be finite, found.scores above 0 (OpenCV leaves out those that are not).
+    """
+    if len(found) < 2:
+        return np.arange(len(found))
+    left_top_size = found.boxes.copy()
+    left_top_size[:, 2:] -= left_top_size[:, :2]
+    if agnostic:
+        kept = cv2.dnn.NMSBoxes(left_top_size, found.scores, 0.0, iou)  # type: ignore[arg-type]
+    else:
+        classes = found.classes.astype(np.int32)
+        kept = cv2.dnn.NMSBoxesBatched(left_top_size, found.scores, classes, 0.0, iou)  # type: ignore[arg-type]
+    return np.asarray(kept, np.int64).reshape(-1)
