@@ -95,7 +95,8 @@ def connect_admin(kafka: KafkaSettings, **options: Any) -> "KafkaAdminClient":
     from kafka import KafkaAdminClient
 
     shared = connection_options(kafka)
-    del shared["allow_auto_create_topics"]
+    for name in ("allow_auto_create_topics", "metrics_enabled"):
+        del shared[name]
     with _cause_named(kafka):
         return KafkaAdminClient(**{**shared, **options})
 
