@@ -1,0 +1,189 @@
+"""From pictures to boxes: letterbox, engine, head and NMS put together."""
+
+import difflib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.detections import Detections
+from engines.engine import Engine, InputSpec, open_engine
+from engines.heads.head import Head, Sample, Thresholds
+from engines.heads.registry import choose
+from engines.letterbox import PAD_VALUE, Placement
+from engines.model import ModelInfo, class_names, describe_model, input_spec
+from engines.nms import suppress
+from engines.onnx_file import read_onnx
+from streamer.errors import ModelError, UsageError
+from streamer.settings import DetectSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What one call of `detect` took, in seconds. network_cpu: CPU time of the calling thread in the network."""
+
+    network: float = 0.0
+    network_cpu: float = 0.0
+    boxes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the boxes found are given out; see DetectSettings for the fields."""
+
+    thresholds: Thresholds
+    iou: float
+    agnostic: bool
+    max_objects: int
+
+
+class Detector:
+    """A model that is ready. One per inference thread; `prepare` and `wanted_size` from any thread.
+
+    model: what it is. engine: what runs it. times: of the last `detect`.
+    """
+
+    def __init__(self, model: ModelInfo, engine: Engine, head: Head, selection: Selection) -> None:
+        self.model = model
+        self.engine = engine
+        self.times = Times()
+        self._head = head
+        self._selection = selection
+        self._letterbox = model.letterbox
+
+    @property
+    def batch(self) -> int:
+        """How many pictures go through the network together."""
+        return self.engine.input.batch
+
+    def wanted_size(self, width: int, height: int) -> tuple[int, int]:
+        """The smallest size (width, height) that a picture of width x height may travel at without loss here."""
+        return self._letterbox.wanted_size(width, height)
+
+    def new_batch(self, pictures: int) -> NDArray[Any]:
+        """A batch (pictures, 3, height, width) of grey, to be prepared into."""
+        return _grey(self.engine.input, self.model.factor, pictures)
+
+    def prepare(self, picture: NDArray[np.uint8], size: tuple[int, int], into: NDArray[Any]) -> Placement:
+        """Puts a picture into its slot of a batch.
+
+        picture: uint8 (height, width, 3), channels in the order of `model.colour`, maybe of a smaller scale.
+        size: (width, height) of the whole picture, in whose pixels its boxes will be.
+        into: (3, height, width), one of a batch; wholly overwritten.
+        """
+        return self._letterbox.prepare(picture, size, into)
+
+    def detect(self, batch: NDArray[Any], placements: Sequence[Placement]) -> list[Detections]:
+        """What is in the first len(placements) pictures of a batch, the most confident first, in picture pixels.
+
+        Raises:
+            ModelError: the network can't be run, or gives classes that it doesn't have.
+        """
+        found: list[Detections] = []
+        self.times = Times()
+        step = self.batch
+        for start in range(0, len(placements), step):
+            part = placements[start : start + step]
+            found += self._detect(self._full(batch[start : start + len(part)]), part)
+        return found
+
+    def detect_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """What is in pictures of any sizes, (height, width, 3) with channels in the order of `model.colour`."""
+        batch = self.new_batch(len(pictures))
+        sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
+        placements = [self.prepare(*each) for each in zip(pictures, sizes, batch, strict=True)]
+        return self.detect(batch, placements)
+
+    def close(self) -> None:
+        """Lets the engine go."""
+        self.engine.close()
+
+    def _full(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """`batch`, made up with grey to the size that the network insists on."""
+        if not self.engine.input.fixed_batch or len(batch) == self.batch:
+            return batch
+        whole = self.new_batch(self.batch)
+        whole[: len(batch)] = batch
+        return whole
+
+    def _detect(self, batch: NDArray[Any], placements: Sequence[Placement]) -> list[Detections]:
+        start, start_cpu = time.perf_counter(), time.thread_time()
+        outputs = self.engine.infer(batch)
+        ready, ready_cpu = time.perf_counter(), time.thread_time()
+        # A network may answer with infinities; they are sorted out behind the head.
+        with np.errstate(all="ignore"):
+            outputs = [output if output.dtype == np.float32 else output.astype(np.float32) for output in outputs]
+            found = [self._boxes(outputs, number, placement) for number, placement in enumerate(placements)]
+        self.times = Times(
+            self.times.network + ready - start,
+            self.times.network_cpu + ready_cpu - start_cpu,
+            self.times.boxes + time.perf_counter() - ready,
+        )
+        return found
+
+    def _boxes(self, outputs: list[NDArray[Any]], number: int, placement: Placement) -> Detections:
+        wanted = self._selection
+        try:
+            found = self._head.decode(outputs, number, wanted.thresholds)
+        except ValueError as error:
+            raise ModelError(f"{self.model.path}: {error}; write the class names into the file") from None
+        if not len(found):
+            return found
+        found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores) & (found.scores > 0)]
+        if self._head.overlapping or wanted.agnostic:
+            found = found[suppress(found, wanted.iou, wanted.agnostic)]
+        else:
+            found = found[np.argsort(-found.scores, kind="stable")]
+        boxes = placement.to_picture(found.boxes)
+        visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        return Detections(boxes, found.scores, found.classes)[visible][: wanted.max_objects]
+
+
+def open_detector(settings: DetectSettings, threads: int) -> Detector:
+    """The model of the settings, loaded and run once, so that its first picture is as fast as the others.
+
+    threads: cores that an inference may use. Open one detector per thread that detects; with one thread each, all
+    detectors of a file share its weights. OpenCV is told not to use threads of its own, in the whole process.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of an unknown layout.
+        UsageError: there is no such engine, or no such class.
+    """
+    if not settings.model:
+        raise UsageError("no model is named; give one by --model or detect.model")
+    cv2.setNumThreads(1)
+    file = read_onnx(Path(settings.model))
+    spec = input_spec(file, settings.batch)
+    names = class_names(file)
+    engine = open_engine(settings.engine, file, spec, threads)
+    try:
+        first = engine.infer(_grey(spec, 1 / 255, spec.batch))
+        sample = Sample(spec.width, spec.height, [output[:1] for output in first], names, file.metadata)
+        choice = choose(sample, settings.head)
+        model = describe_model(file, spec, choice.head, choice.reason, settings.padding)
+        return Detector(model, engine, choice.head, _selection(settings, model))
+    except ValueError as error:
+        engine.close()
+        raise ModelError(f"{file.path}: {error}") from None
+
+
+def _grey(spec: InputSpec, factor: float, pictures: int) -> NDArray[Any]:
+    return np.full(spec.shape(pictures), PAD_VALUE * factor, spec.dtype)
+
+
+def _selection(settings: DetectSettings, model: ModelInfo) -> Selection:
+    mistakes = [name for name in (*settings.classes, *settings.class_confidence) if name not in model.classes]
+    if mistakes:
+        near = difflib.get_close_matches(mistakes[0], model.classes, 3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; `streamer model inspect` lists its classes"
+        raise UsageError(f"{model.path} has no class {', '.join(map(repr, mistakes))}{hint}")
+    wanted = settings.classes or model.classes
+    per_class = [
+        settings.class_confidence.get(name, settings.confidence) if name in wanted else np.inf for name in model.classes
+    ]
+    return Selection(Thresholds.of(per_class), settings.iou, settings.agnostic_nms, settings.max_objects)
