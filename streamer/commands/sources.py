@@ -1,0 +1,66 @@
+"""The sources named on a command line: lists taken apart, folders of videos opened, each stream given a name."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from streamer.errors import UsageError
+
+_VIDEO = re.compile(
+    r".*\.(3gp|avi|flv|h264|hevc|m2ts|m4v|mjpeg|mkv|mov|mp4|mpeg|mpg|ogv|ts|webm|wmv|y4m)", re.IGNORECASE
+)
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+
+def expand_sources(words: Sequence[str]) -> list[str]:
+    """One entry per source: comma lists are taken apart, a folder with videos in it is each of them.
+
+    Raises:
+        UsageError: none is left, or a file does not exist.
+    """
+    sources = [source for word in words for part in _parts(word) for source in _files(part)]
+    if not sources:
+        raise UsageError("which source? a file, folder, rtsp:// or http:// address, /dev/video0 or synthetic:")
+    return sources
+
+
+def name_streams(sources: Sequence[str]) -> dict[str, str]:
+    """Stream name -> source, in order; names are those of the files or hosts, made different where they are not."""
+    named: dict[str, str] = {}
+    for source in sources:
+        base = name = _name(source)
+        number = 1
+        while name in named:
+            number += 1
+            name = f"{base[:60]}-{number}"
+        named[name] = source
+    return named
+
+
+def _parts(word: str) -> list[str]:
+    if Path(word).exists():
+        return [word]  # a comma may be part of a file's name
+    return [part for part in (part.strip() for part in word.split(",")) if part]
+
+
+def _files(source: str) -> list[str]:
+    if _ADDRESS.match(source):
+        return [source]
+    path = Path(source)
+    if not path.exists():
+        raise UsageError(f"{source}: no such file or folder")
+    if not path.is_dir():
+        return [source]
+    videos = sorted(file for file in path.iterdir() if _VIDEO.fullmatch(file.name) and file.is_file())
+    return [str(video) for video in videos] or [source]
+
+
+def _name(source: str) -> str:
+    if _ADDRESS.match(source):
+        address = urlsplit(source)
+        text = f"{address.hostname or address.scheme}-{Path(address.path).stem if address.netloc else ''}"
+    else:
+        text = Path(source).absolute().stem
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
+    return name[:64] or "stream"

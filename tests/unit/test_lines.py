@@ -1,0 +1,74 @@
+"""Lines for people: what they say of each kind of record, and times as people write them."""
+
+from datetime import datetime
+
+import pytest
+
+from streamer.commands.lines import human_line, objects_text, parse_moment
+from streamer.errors import UsageError
+from streamer.records import BBox, DetectedObject, Detection, End, FrameId, Gap, GapReason, Result
+
+
+def result(*classes: str, **more: object) -> Result:
+    objects = tuple(DetectedObject(str(i), BBox(0, 0, 1, 1), name, 0.5) for i, name in enumerate(classes))
+    return Result("main", "gate", FrameId(17, 4), 0, 8, 8, objects, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (result(), "gate  17-4  -"),
+        (result("car", "person", "person"), "gate  17-4  person 2, car 1"),
+        (result("car", latency_ms={"decode": 1.5, "detect": 20.0}), "gate  17-4  car 1  (22 ms)"),
+        (result("\x1b[2Jcar\n"), "gate  17-4  \\x1b[2Jcar\\n 1"),
+        (
+            Gap("main", "gate", FrameId(17, 4), 9, GapReason.STALE, 0),
+            "gate  17-9  no results for 4..9: 6 frames stale",
+        ),
+        (
+            Gap("main", "gate", FrameId(17, 4), 4, GapReason.DEAD, 0, "no JPEG"),
+            "gate  17-4  no results for 4..4: 1 frame dead (no JPEG)",
+        ),
+        (
+            Gap("main", "gate", FrameId(17, 4), None, GapReason.DROPPED, 0),
+            "gate  17-4  no results for 4..end: unknown number of frames dropped",
+        ),
+        (End("main", "gate", FrameId(17, 40), 0), "gate  17-40  end of the run: 40 frames"),
+        (
+            End("main", "gate", FrameId(17, 0), 0, "no such file"),
+            "gate  17-0  end of the run: 0 frames; failed: no such file",
+        ),
+    ],
+)
+def test_line(record: Detection, expected: str) -> None:
+    moment, _, line = human_line(record).partition("  ")
+    assert line == expected
+    assert moment.endswith(":00.000")
+
+
+def test_objects_are_sorted_by_number_then_name() -> None:
+    assert objects_text({"b": 1, "c": 3, "a": 1}) == "c 3, a 1, b 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", 1_700_000_000 - 90),
+        ("1.5m", 1_700_000_000 - 90),
+        ("2h", 1_700_000_000 - 7200),
+        ("1d", 1_700_000_000 - 86400),
+        ("1700000000.5", 1_700_000_000.5),
+        ("2023-11-14T22:13:20Z", 1_700_000_000),
+        ("2023-11-14T23:13:20+01:00", 1_700_000_000),
+        ("2023-11-14 22:13:20", datetime(2023, 11, 14, 22, 13, 20).timestamp()),
+        ("2023-11-14", datetime(2023, 11, 14).timestamp()),
+    ],
+)
+def test_moments(text: str, expected: float) -> None:
+    assert parse_moment(text, now=1_700_000_000) == expected
+
+
+@pytest.mark.parametrize("text", ["", "m", "yesterday", "10", "10x", "2023-13-01", "1e999d", "nan"])
+def test_times_that_are_none_are_answered_with_how_to_write_one(text: str) -> None:
+    with pytest.raises(UsageError, match="write 10m"):
+        parse_moment(text, now=0)
