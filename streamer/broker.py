@@ -101,6 +101,16 @@ def connect_admin(kafka: KafkaSettings, **options: Any) -> "KafkaAdminClient":
         return KafkaAdminClient(**{**shared, **options})
 
 
+def kafka_error(kafka: KafkaSettings, error: Exception) -> ServiceError:
+    """What a failed Kafka operation means for the user."""
+    from kafka.errors import AuthorizationError
+
+    where = f"Kafka at {kafka.bootstrap_servers}"
+    if isinstance(error, AuthorizationError):
+        return ServiceError(f"{where}: no right for this: {error}; grant it to {kafka.sasl_username or 'this user'}")
+    return ServiceError(f"{where}: {error}")
+
+
 @contextmanager
 def _cause_named(kafka: KafkaSettings) -> Iterator[None]:
     """Turns kafka-python's one error for every failed start into one that says what to change.

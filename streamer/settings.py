@@ -143,6 +143,7 @@ class StackSettings(_Section):
 
     home: Path | None = Field(None, description="its folder; empty: streamer in the user's cache folder")
     kafka_heap_mb: int = Field(384, ge=128)
+    maven_repository: str = Field("", description="where Kafka's jars come from; empty: Maven Central")
 
 
 class Settings(_Section):

