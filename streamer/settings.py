@@ -113,7 +113,9 @@ class DetectSettings(_Section):
     confidence: float = Field(0.25, ge=0, le=1)
     class_confidence: dict[str, float] = Field(default_factory=dict, description="per class name, over confidence")
     classes: tuple[str, ...] = Field((), description="names of those wanted; empty: all")
-    iou: float = Field(0.45, gt=0, le=1, description="boxes of one class overlapping more are one")
+    iou: float = Field(
+        0.6, gt=0, le=1, description="boxes of one class overlapping more are one; end-to-end networks decide themselves"
+    )
     agnostic_nms: bool = Field(False, description="boxes overlapping more are one whatever their classes")
     max_objects: int = Field(300, ge=1, le=10_000, description="per frame, the most confident ones")
     sessions: int = Field(0, ge=0, le=256, description="inferences side by side; 0: one per core")
