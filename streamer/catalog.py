@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -100,11 +101,22 @@ def write_definition(kafka: KafkaSettings, topic: str, key: str, value: bytes | 
     Raises:
         ServiceError: it could not be stored.
     """
+    write_definitions(kafka, topic, {key: value})
+
+
+def write_definitions(kafka: KafkaSettings, topic: str, definitions: Mapping[str, bytes | None]) -> None:
+    """Writes several, all or those before the one that fails.
+
+    Raises:
+        ServiceError: one could not be stored.
+    """
     from kafka.errors import KafkaError
 
     producer = connect_producer(kafka, delivery_timeout_ms=20_000, request_timeout_ms=10_000)
     try:
-        producer.send(topic, value=value, key=key.encode()).get(timeout=20)
+        sent = [producer.send(topic, value=value, key=key.encode()) for key, value in definitions.items()]
+        for future in sent:
+            future.get(timeout=20)
     except KafkaError as error:
         raise ServiceError(f"topic {topic}: {error}") from None
     finally:
