@@ -1,8 +1,7 @@
 """Opens what FFmpeg calls a container, be it a file, a camera or a page, and says in one line why it can't."""
 
-import logging
+import errno
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import av
@@ -13,11 +12,11 @@ from streamer.errors import SourceError, SourceUnusableError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
-log = logging.getLogger(__name__)
+    VideoPacket = Packet[VideoStream]
 
-Container = "InputContainer"
 INDEXED = frozenset({"mov", "matroska"})
 """Containers (FFmpeg's first name of the format) that list each picture with its own presentation time."""
 
@@ -43,7 +42,7 @@ def open_container(
         SourceUnusableError: no such hardware decoder.
     """
     try:
-        return av.open(
+        container: InputContainer = av.open(
             address,
             format=format,
             options=dict(options),
@@ -51,6 +50,7 @@ def open_container(
             hwaccel=hardware(hwaccel) if hwaccel else None,
             metadata_errors="replace",
         )
+        return container
     except RuntimeError as error:
         # PyAV's own words for: no driver, no such device, or a codec that the device can't decode.
         if hwaccel and not isinstance(error, av.error.FFmpegError):
@@ -117,6 +117,8 @@ def _explain_network(error: Exception, name: str, address: str) -> SourceError:
         if address.lower().startswith("http"):
             return SourceUnusableError(f"{name}: the answer is no video")
         return SourceError(f"{name}: the answer is no video, or was cut short")
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return SourceError(f"{name}: no connection: unknown host, or it was cut")
     return SourceError(f"{name}: {_reason(error)}")
 
 
@@ -131,8 +133,8 @@ def _explain_local(error: Exception, name: str) -> SourceError:
 
 
 def shown(address: str) -> str:
-    """`address` as it may be shown: a file's name, or all but the credentials of an address."""
-    return mask(address) if "://" in address else PurePath(address).name or address
+    """`address` as it may be shown: without credentials."""
+    return mask(address)
 
 
 def describe(container: "InputContainer", stream: "VideoStream") -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import av
 
 if TYPE_CHECKING:
-    from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
+
+    from producers.sources.container import VideoPacket
 
 log = logging.getLogger(__name__)
 
@@ -19,17 +20,19 @@ class Decoder:
     threads: 0: as many as the codec finds useful.
     live: no delay for the sake of threads; decoding frames side by side would cost one frame of it per thread.
 
-    faults: packets so far that could not be decoded. last_fault: why, for the last of them.
+    faults: packets so far that could not be decoded; not those before a live source's first picture, since whoever
+        joins in the middle can't decode anything up to the next key picture. last_fault: why, for the last of them.
     """
 
     def __init__(self, codec: "VideoCodecContext", name: str, *, threads: int, live: bool) -> None:
         self._codec, self._name = codec, name
         codec.thread_count = threads
         codec.thread_type = "SLICE" if live or threads == 1 else "AUTO"
+        self._counts = not live
         self.faults = 0
         self.last_fault = ""
 
-    def decode(self, packet: "Packet", *, disposable: bool = False) -> "list[av.VideoFrame]":
+    def decode(self, packet: "VideoPacket", *, disposable: bool = False) -> "list[av.VideoFrame]":
         """The pictures that are ready now, in order of presentation; an empty packet brings out the last ones.
 
         disposable: nobody wants this packet's picture; it is decoded only if others are predicted from it.
@@ -37,15 +40,19 @@ class Decoder:
         # Takes effect with the next packet that is sent, also with several threads: each gets a copy.
         self._codec.skip_frame = "NONREF" if disposable else "DEFAULT"
         try:
-            return self._codec.decode(packet if packet.size else None)
+            frames: list[av.VideoFrame] = self._codec.decode(packet if packet.size else None)
         except EOFError:
             return []
         except av.error.FFmpegError as error:
             self._fault(error)
             return []
+        self._counts = self._counts or bool(frames)
+        return frames
 
     def _fault(self, error: av.error.FFmpegError) -> None:
-        self.faults += 1
         self.last_fault = str(error.strerror or type(error).__name__)
+        if not self._counts:
+            return
+        self.faults += 1
         if self.faults == 1:
             log.warning("%s: a picture can't be decoded (%s); going on with the next", self._name, self.last_fault)

@@ -12,7 +12,7 @@ from producers.sources.container import INDEXED, choose_video, describe, explain
 from producers.sources.decoder import Decoder
 from producers.sources.numbering import Counted, Ranked
 from producers.sources.seeking import Entry, seek_before
-from producers.sources.skipping import Need, Planned, Skipper
+from producers.sources.skipping import Planned, Skipper
 from producers.sources.timeline import Timeline
 from producers.sources.track import Track, all_needed
 from streamer.errors import SourceError, SourceUnusableError
@@ -21,8 +21,9 @@ from streamer.settings import ProduceSettings
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.packet import Packet
     from av.video.stream import VideoStream
+
+    from producers.sources.container import VideoPacket
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,6 @@ class FileSource:
 
     def open(self) -> None:
         """See `Source`."""
-        self._closed = False
         self._container = self._open()
         self._description = describe(self._container, self._stream(self._container))
 
@@ -120,7 +120,7 @@ class FileSource:
 
     def _packets(
         self, container: "InputContainer", stream: "VideoStream", entry: Entry | None
-    ) -> "Iterator[Packet]":
+    ) -> "Iterator[VideoPacket]":
         while True:
             before = self._packets_read
             try:

@@ -6,6 +6,7 @@ number N; then the file is decoded from the key picture before it.
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import av
@@ -64,6 +65,6 @@ def _entries(container: "InputContainer", stream: "VideoStream", number: int) ->
         stamps.append(packet.pts)
         highest = packet.pts if highest is None else max(highest, packet.pts)
     stamps.sort()
-    if any(a == b for a, b in zip(stamps, stamps[1:], strict=False)):
+    if any(a == b for a, b in pairwise(stamps)):
         return None
     return [Entry(pts, bisect_left(stamps, pts)) for pts in keys]

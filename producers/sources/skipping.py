@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from producers.sampling import slot
+from producers.sampling import Sampler, slot
+from producers.sources.timeline import ArrivalTimeline
 
 if TYPE_CHECKING:
-    from av.packet import Packet
+    from producers.sources.container import VideoPacket
 
 _REMEMBERED_SLOTS = 64
 _GROUP_PACKETS = 600
@@ -27,7 +28,7 @@ class Need(Enum):
     NOTHING = "nothing"
 
 
-Planned = tuple["Packet", Need]
+Planned = tuple["VideoPacket", Need]
 
 
 class Skipper:
@@ -57,12 +58,12 @@ class Skipper:
             return Need.PICTURE
         return Need.NOTHING if self._intra_only else Need.REFERENCE
 
-    def by_packet(self, packets: "Iterable[Packet]") -> Iterator[Planned]:
+    def by_packet(self, packets: "Iterable[VideoPacket]") -> Iterator[Planned]:
         """Each packet at once, with its need: for live sources."""
         for packet in packets:
             yield packet, self.need(packet.pts)
 
-    def by_group(self, packets: "Iterable[Packet]") -> Iterator[Planned]:
+    def by_group(self, packets: "Iterable[VideoPacket]") -> Iterator[Planned]:
         """Reads on to the next key picture, so that what follows the last wanted picture before it is left out."""
         group: list[Planned] = []
         size = 0
@@ -91,3 +92,11 @@ class Skipper:
 
     def _slot(self, pts: int) -> int:
         return slot((pts - self._origin) * self._tick, self._fps)
+
+
+def only_arriving(packets: "Iterable[VideoPacket]", arrival: ArrivalTimeline, fps: float | None) -> Iterator[Planned]:
+    """Packets of independent pictures, those that come too soon for the rate left out undecoded."""
+    sampler = Sampler(fps)
+    for packet in packets:
+        wanted = sampler.wants(arrival.arrived()) or not packet.size
+        yield packet, Need.PICTURE if wanted else Need.NOTHING

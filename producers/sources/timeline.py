@@ -1,5 +1,6 @@
 """A source's time stamps, made fit for pacing and sampling: seconds from the start that never go back."""
 
+import time
 from fractions import Fraction
 
 _JUMP_S = 1.0
@@ -58,3 +59,23 @@ class Timeline:
         if pts is not None and (self._wrong_pts <= self._wrong_dts or dts is None):
             return pts
         return dts
+
+
+class ArrivalTimeline:
+    """Times of arrival, for live sources that send none of their own."""
+
+    def __init__(self) -> None:
+        self._start: float | None = None
+        self._now: float | None = None
+
+    def seconds(self, pts: int | None, dts: int | None) -> float:
+        """Seconds since the first packet, of the newest one."""
+        return self.arrived() if self._now is None else self._now
+
+    def arrived(self) -> float:
+        """A packet is here now; its seconds since the first one."""
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now
+        self._now = now - self._start
+        return self._now

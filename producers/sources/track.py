@@ -8,11 +8,12 @@ from producers.picture import Picture
 from producers.sources.decoder import Decoder
 from producers.sources.numbering import Counted, Ranked
 from producers.sources.skipping import Need, Planned
-from producers.sources.timeline import Timeline
+from producers.sources.timeline import ArrivalTimeline, Timeline
 
 if TYPE_CHECKING:
     import av
-    from av.packet import Packet
+
+    from producers.sources.container import VideoPacket
 
 SourceClock = Callable[["av.VideoFrame", float], float | None]
 
@@ -24,7 +25,11 @@ class Track:
     """
 
     def __init__(
-        self, decoder: Decoder, numbering: Counted | Ranked, timeline: Timeline, clock: SourceClock | None = None
+        self,
+        decoder: Decoder,
+        numbering: Counted | Ranked,
+        timeline: Timeline | ArrivalTimeline,
+        clock: SourceClock | None = None,
     ) -> None:
         self._decoder, self._numbering, self._timeline = decoder, numbering, timeline
         self._clock = clock or (lambda frame, seconds: None if frame.pts is None else seconds)
@@ -57,7 +62,7 @@ def upright_rotation(degrees_counterclockwise: int) -> int:
     return round(-degrees_counterclockwise / 90) % 4 * 90
 
 
-def all_needed(packets: "Iterable[Packet]") -> Iterator[Planned]:
+def all_needed(packets: "Iterable[VideoPacket]") -> Iterator[Planned]:
     """Every packet, for its picture."""
     for packet in packets:
         yield packet, Need.PICTURE

@@ -1,0 +1,183 @@
+"""Keeps a live source going: opens it again, for ever if need be, with growing, jittered waits."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from enum import StrEnum
+
+from producers.picture import Picture
+from producers.sources.container import LoginRefusedError
+from producers.sources.source import Source
+from streamer.addresses import mask
+from streamer.errors import SourceError, SourceUnusableError
+from streamer.settings import ProduceSettings
+
+_LOOK_UP_S = 0.25
+
+
+class State(StrEnum):
+    """What a source is doing."""
+
+    CONNECTING = "connecting"
+    RUNNING = "running"
+    WAITING = "waiting"
+    FAILED = "failed"
+    ENDED = "ended"
+
+
+Report = Callable[[State, str], None]
+
+
+class Backoff:
+    """Waits that double from the shortest to the longest, each shortened at random by up to half.
+
+    At random, or all cameras of a restarted recorder would be called in the same moment, again and again.
+    """
+
+    def __init__(self, shortest_s: float, longest_s: float) -> None:
+        self._shortest_s, self._longest_s = shortest_s, longest_s
+        self._next_s = shortest_s
+
+    def next(self) -> float:
+        """Seconds to wait now."""
+        wait = self._next_s
+        self._next_s = min(wait * 2, self._longest_s)
+        return wait * random.uniform(0.5, 1)
+
+    def worked(self, seconds: float) -> None:
+        """The connection lasted so long. One that breaks again and again within its wait doesn't shorten it."""
+        if seconds > self._next_s:
+            self._next_s = self._shortest_s
+
+
+class Reconnecting:
+    """The pictures of a source that is opened again whenever a live one fails or ends. Belongs to one thread.
+
+    make: makes the source anew for each connection.
+    stop: ends everything at once, a blocked read and a wait too.
+    report: told every change of state, with the reason in one line without credentials ("" or a description).
+
+    Pictures are numbered on over all connections.
+    """
+
+    def __init__(
+        self, make: Callable[[], Source], settings: ProduceSettings, stop: threading.Event, report: Report
+    ) -> None:
+        self._make, self._settings, self._stop, self._report = make, settings, stop, report
+        self._backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s)
+        self._source: Source | None = None
+        self._lock = threading.Lock()  # a source that is made while close() runs must be closed as well
+        self._over = False
+        self._past_faults = 0
+        self._next_index = 0
+        self._failures = 0
+        self._worked = False
+
+    @property
+    def faults(self) -> int:
+        """What could not be decoded, over all connections."""
+        source = self._source
+        return self._past_faults + (source.faults if source else 0)
+
+    def close(self) -> None:
+        """Ends `pictures` soon, from any thread. Sets `stop`."""
+        self._stop.set()
+        self._close_source()
+
+    def pictures(self, start_index: int = 0) -> Iterator[Picture]:
+        """Pictures until a finite source ends, or for ever if it is live; returns when told to stop.
+
+        start_index: number of the first picture wanted, finite sources only.
+
+        Raises:
+            SourceUnusableError: it can't ever work.
+            SourceError: a finite source broke off, or a live one failed reconnect_attempts times in a row.
+        """
+        threading.Thread(target=self._watch_stop, name="stop source", daemon=True).start()
+        try:
+            while not self._stop.is_set():
+                reason = yield from self._one_connection(start_index)
+                if reason is None or self._stop.is_set():
+                    return
+                wait_s = self._backoff.next()
+                self._report(State.WAITING, f"{reason}; trying again in {wait_s:.1f} s")
+                self._stop.wait(wait_s)
+        finally:
+            self._over = True
+
+    def _one_connection(self, start_index: int) -> Generator[Picture, None, str | None]:
+        """The pictures of one connection; returns why to connect again, None if there is nothing more to come."""
+        self._report(State.CONNECTING, "")
+        source: Source | None = None
+        try:
+            source = self._make()
+            self._hold(source)
+            source.open()
+            yield from self._numbered(source, start_index)
+        except SourceError as error:
+            if self._stop.is_set():
+                return None  # closing a source makes it fail in many ways, none of them news
+            self._failures += 1
+            if self._is_final(error, source):
+                self._report(State.FAILED, mask(str(error)))
+                raise
+            return mask(str(error))
+        finally:
+            self._let_go()
+        if source.live:
+            return "the source ended the connection"
+        if not self._stop.is_set():
+            self._report(State.ENDED, "")
+        return None
+
+    def _numbered(self, source: Source, start_index: int) -> Iterator[Picture]:
+        """The source's pictures, numbered on from the last connection's if it is live."""
+        base = self._next_index if source.live else 0
+        began: float | None = None
+        try:
+            for picture in source.pictures(start_index):
+                if self._stop.is_set():
+                    return
+                if began is None:
+                    began, self._failures, self._worked = time.monotonic(), 0, True
+                    self._report(State.RUNNING, source.describe())
+                picture.index += base
+                self._next_index = picture.index + 1
+                yield picture
+        finally:
+            if began is not None:
+                self._backoff.worked(time.monotonic() - began)
+
+    def _is_final(self, error: SourceError, source: Source | None) -> bool:
+        if source is None or not source.live or isinstance(error, LoginRefusedError):
+            return True
+        # What has worked once can work again: an address that is gone for now is a server that restarts.
+        if isinstance(error, SourceUnusableError) and not self._worked:
+            return True
+        return 0 < self._settings.reconnect_attempts <= self._failures
+
+    def _hold(self, source: Source) -> None:
+        with self._lock:
+            self._source = source
+        if self._stop.is_set():
+            self._close_source()
+
+    def _let_go(self) -> None:
+        self._close_source()
+        with self._lock:
+            if self._source:
+                self._past_faults += self._source.faults
+            self._source = None
+
+    def _close_source(self) -> None:
+        with self._lock:
+            if self._source:
+                self._source.close()
+
+    def _watch_stop(self) -> None:
+        # An event can't wake a thread that is blocked in a source; closing the source does.
+        while not self._over:
+            if self._stop.wait(_LOOK_UP_S):
+                self._close_source()
+                return

@@ -1,0 +1,144 @@
+"""A source behind a connection, whatever its kind: read in the background, watched for silence."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import av
+
+from producers.pacing import Pacer
+from producers.picture import Picture
+from producers.sources.clock import ReportedClock
+from producers.sources.container import describe, format_name
+from producers.sources.decoder import Decoder
+from producers.sources.numbering import Counted, Ranked
+from producers.sources.reader import Patience, Reader, StalledError
+from producers.sources.skipping import only_arriving
+from producers.sources.timeline import ArrivalTimeline, Timeline
+from producers.sources.track import Track, all_needed
+from streamer.errors import SourceError
+from streamer.records.stream import StreamDefinition
+from streamer.settings import ProduceSettings
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+    from producers.sources.container import VideoPacket
+
+# Segments come whole, some seconds each, with silence between them.
+_SEGMENTED = "hls"
+_SEGMENTED_PATIENCE = 6
+# No time stamps of their own: FFmpeg makes them up from an assumed rate.
+_WITHOUT_CLOCK = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe", "h264", "hevc", "m4v"})
+
+
+class StreamedSource:
+    """A `Source` that is read over a connection. Live, unless it says how long it is: then it is a file.
+
+    Most servers that crash or restart close their connections in good order, so the end of a live source means
+    nothing but that the connection is gone.
+
+    name: what it is called in messages, without credentials.
+    connect: opens the container and chooses the stream; called in a thread that may outlive this source.
+    explain: turns what FFmpeg raises into an error of ours.
+    """
+
+    def __init__(
+        self,
+        definition: StreamDefinition,
+        settings: ProduceSettings,
+        name: str,
+        connect: "Callable[[], tuple[InputContainer, VideoStream]]",
+        explain: Callable[[Exception], SourceError],
+    ) -> None:
+        self._definition, self._settings, self._name, self._explain = definition, settings, name, explain
+        self.live = True
+        self._reader = Reader(connect, name)
+        self._stream: VideoStream | None = None
+        self._format = ""
+        self._decoder: Decoder | None = None
+        self._description = ""
+        self._closed = threading.Event()
+
+    @property
+    def faults(self) -> int:
+        """Packets that could not be decoded, not counting those before a live source's first whole picture."""
+        return self._decoder.faults if self._decoder else 0
+
+    def open(self) -> None:
+        """See `Source`."""
+        # Twice: for the address, and for what is found there.
+        limit_s = 2 * self._settings.connect_timeout_s
+        try:
+            opened = self._reader.open(limit_s)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._explain(error) from None
+        except StalledError:
+            raise SourceError(f"{self._name}: no answer within {limit_s:g} s") from None
+        if opened:
+            container, self._stream = opened
+            self._format = format_name(container)
+            self.live = container.duration is None
+            self._description = describe(container, self._stream)
+
+    def describe(self) -> str:
+        """See `Source`."""
+        return self._description
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._closed.set()
+        self._reader.close()
+
+    def pictures(self, start_index: int = 0) -> Iterator[Picture]:
+        """See `Source`. A file is decoded from its start, and the pictures before `start_index` are dropped."""
+        if self._closed.is_set():
+            return
+        if self._stream is None:
+            raise SourceError(f"{self._name}: not open")
+        patience = Patience(self._stall_s)
+        # Segments arrive in bursts; their own clock spreads the pictures evenly again.
+        pacer = Pacer(self._closed) if self.live and self._format == _SEGMENTED else None
+        try:
+            for picture in self._track(self._stream, patience):
+                if self._closed.is_set() or (pacer and not pacer.wait(picture)):
+                    return
+                if self.live or picture.index >= start_index:
+                    yield picture
+                # Only our own waiting counts, not the time that the picture's taker needed.
+                patience.renew()
+        except StalledError:
+            raise SourceError(self._silence()) from None
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._explain(error) from None
+
+    @property
+    def _stall_s(self) -> float:
+        return self._settings.stall_timeout_s * (_SEGMENTED_PATIENCE if self._format == _SEGMENTED else 1)
+
+    def _silence(self) -> str:
+        why = self._decoder.last_fault if self._decoder else ""
+        return f"{self._name}: connected, but no picture for {self._stall_s:g} s" + (f" ({why})" if why else "")
+
+    def _track(self, stream: "VideoStream", patience: Patience) -> Iterator[Picture]:
+        threads = self._settings.decoder_threads
+        codec = stream.codec_context
+        self._decoder = Decoder(codec, self._name, threads=threads, live=self.live)
+        reported = ReportedClock()
+        packets = self._watched(patience, reported)
+        source_time = reported.time if self.live else None
+        if not (self.live and self._format in _WITHOUT_CLOCK):
+            timeline = Timeline(stream.time_base, stream.average_rate)
+            return Track(self._decoder, Counted(), timeline, source_time).pictures(all_needed(packets))
+        arrival = ArrivalTimeline()
+        planned = only_arriving(packets, arrival, self._definition.fps if codec.codec.intra_only else None)
+        return Track(self._decoder, Ranked(), arrival, source_time).pictures(planned)
+
+    def _watched(self, patience: Patience, clock: ReportedClock) -> "Iterator[VideoPacket]":
+        for packet in self._reader.packets(patience):
+            # Packets that give no picture (damage, an encoder that repeats its headers) don't renew patience.
+            if patience() < 0:
+                raise StalledError
+            clock.read(packet)
+            yield packet
