@@ -69,14 +69,21 @@ class Detector:
         """A batch (pictures, 3, height, width) of grey, to be prepared into."""
         return _grey(self.engine.input, self.model.factor, pictures)
 
-    def prepare(self, picture: NDArray[np.uint8], size: tuple[int, int], into: NDArray[Any]) -> Placement:
+    def prepare(
+        self,
+        picture: NDArray[np.uint8],
+        size: tuple[int, int],
+        into: NDArray[Any],
+        previous: Placement | None = None,
+    ) -> Placement:
         """Puts a picture into its slot of a batch.
 
         picture: uint8 (height, width, 3), channels in the order of `model.colour`, maybe of a smaller scale.
         size: (width, height) of the whole picture, in whose pixels its boxes will be.
         into: (3, height, width), one of a batch; wholly overwritten.
+        previous: what the slot was prepared as last, which saves time where the border stays; see Letterbox.
         """
-        return self._letterbox.prepare(picture, size, into)
+        return self._letterbox.prepare(picture, size, into, previous)
 
     def detect(self, batch: NDArray[Any], placements: Sequence[Placement]) -> list[Detections]:
         """What is in the first len(placements) pictures of a batch, the most confident first, in picture pixels.

@@ -36,7 +36,8 @@ class Placement:
         scale = np.array([self.scale_x, self.scale_y] * 2, np.float32)
         moved = (boxes - np.array([self.left, self.top] * 2, np.float32)) / scale
         limits = np.array([self.width, self.height] * 2, np.float32)
-        return np.clip(moved, np.float32(0), limits, dtype=np.float32)
+        clipped: Floats = np.clip(moved, np.float32(0), limits, dtype=np.float32)
+        return clipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +76,34 @@ class Letterbox:
             return 0, 0, *inner
         return (self.width - inner[0]) // 2, (self.height - inner[1]) // 2, *inner
 
-    def prepare(self, picture: NDArray[np.uint8], size: tuple[int, int], into: NDArray[Any]) -> Placement:
+    def prepare(
+        self,
+        picture: NDArray[np.uint8],
+        size: tuple[int, int],
+        into: NDArray[Any],
+        previous: Placement | None = None,
+    ) -> Placement:
         """Scales, pads and normalises a picture into its slot of a batch. Safe to call from several threads.
 
         picture: uint8 (height, width, 3), maybe decoded at a smaller scale than `size`.
         size: (width, height) of the whole picture; the placement is for its pixels.
         into: (3, self.height, self.width), float; wholly overwritten.
+        previous: what the slot was prepared as last, if nobody else wrote into it: a border that stays is then
+            left alone, which saves a quarter of the time.
         """
         left, top, width, height = self.place(*size)
-        fitted = _resize(picture, width, height)
-        right, bottom = left + width, top + height
-        into[:, :top] = self.pad
-        into[:, bottom:] = self.pad
-        into[:, top:bottom, :left] = self.pad
-        into[:, top:bottom, right:] = self.pad
-        for plane, channel in zip(into, cv2.split(fitted), strict=True):
-            inner = plane[top:bottom, left:right]
+        placement = Placement(width / size[0], height / size[1], left, top, *size)
+        inner = into[:, top : top + height, left : left + width]
+        if placement != previous:
+            into[:, :top] = into[:, top + height :] = self.pad
+            into[:, top : top + height, :left] = into[:, top : top + height, left + width :] = self.pad
+        for plane, channel in zip(inner, cv2.split(_resize(picture, width, height)), strict=True):
             # Two plain passes over a plane that stays in the cache take half as long as one that casts and
             # multiplies: numpy does the latter through a buffer.
-            np.copyto(inner, channel)
+            np.copyto(plane, channel)
             if self.factor != 1:
-                np.multiply(inner, inner.dtype.type(self.factor), out=inner)
-        return Placement(width / size[0], height / size[1], left, top, *size)
+                np.multiply(plane, plane.dtype.type(self.factor), out=plane)
+        return placement
 
 
 def _resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -109,4 +116,5 @@ def _resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
         return picture
     coarse = picture.shape[1] >= 2 * width or picture.shape[0] >= 2 * height
     method = cv2.INTER_AREA if coarse else cv2.INTER_LINEAR
-    return cv2.resize(picture, (width, height), interpolation=method)  # type: ignore[return-value]
+    fitted: NDArray[np.uint8] = cv2.resize(picture, (width, height), interpolation=method)
+    return fitted

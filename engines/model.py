@@ -58,7 +58,7 @@ def input_spec(file: OnnxFile, batch: int = 0) -> InputSpec:
         names = ", ".join(spec.name for spec in file.inputs)
         raise ModelError(f"{file.path}: it has {len(file.inputs)} inputs ({names}); export it with the picture only")
     [spec] = file.inputs
-    if len(spec.shape) != 4 or spec.shape[1] not in (3, "?") and isinstance(spec.shape[1], int):
+    if len(spec.shape) != 4 or (spec.shape[1] not in (3, "?") and isinstance(spec.shape[1], int)):
         raise ModelError(f"{file.path}: its input is {spec}, not (pictures, 3, height, width); export it as NCHW, RGB")
     if spec.dtype not in ("float32", "float16"):
         raise ModelError(f"{file.path}: its input is {spec}; export it with an input of float32 or float16")

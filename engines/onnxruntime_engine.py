@@ -69,7 +69,7 @@ class OnnxRuntimeEngine:
         self.version: str = onnxruntime.__version__
         self.input = spec
         self._file = file
-        self._session = session
+        self._session: Any = session
         self._input_name = file.inputs[0].name
         # Only sizes that the file fixes can be relied on; others may depend on what is in the picture.
         self._sized = all(isinstance(size, int) for output in file.outputs for size in output.shape[1:])
@@ -92,7 +92,7 @@ class OnnxRuntimeEngine:
     def close(self) -> None:
         """See Engine."""
         self._bound.clear()
-        del self._session
+        self._session = None
 
     def _plain(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
         outputs: list[NDArray[Any]] = self._session.run(None, {self._input_name: batch})

@@ -22,7 +22,9 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
     try:
         import openvino
     except ImportError:
-        raise UsageError("engine openvino is not installed; install it with: pip install 'streamer[openvino]'") from None
+        raise UsageError(
+            "engine openvino is not installed; install it with: pip install 'streamer[openvino]'"
+        ) from None
     try:
         return OpenVinoEngine(file, spec, _request(openvino, file, spec, threads), openvino.__version__)
     except RuntimeError as error:
@@ -66,4 +68,4 @@ class OpenVinoEngine:
 
     def close(self) -> None:
         """See Engine."""
-        del self._request
+        self._request = None

@@ -25,7 +25,9 @@ def choose(sample: Sample, name: str = AUTO) -> Choice:
     """
     heads: dict[str, type[Head]] = {entry.name: entry.load() for entry in entry_points(group=GROUP)}
     known = ", ".join(sorted(heads))
-    named, reason = (name, "the settings say so") if name != AUTO else (sample.metadata.get("head", ""), "its file says so")
+    named, reason = (
+        (name, "the settings say so") if name != AUTO else (sample.metadata.get("head", ""), "its file says so")
+    )
     if named:
         if named not in heads:
             raise ValueError(f"no head is called {named!r}; installed are: {known}")
@@ -34,7 +36,9 @@ def choose(sample: Sample, name: str = AUTO) -> Choice:
     if not reasons:
         raise ValueError(f"no head knows the layout of its outputs {_shapes(sample)}; {_hint(sample)} ({known})")
     if len(reasons) > 1:
-        raise ValueError(f"its outputs {_shapes(sample)} may be for {' or '.join(sorted(reasons))}; say which by --head")
+        raise ValueError(
+            f"its outputs {_shapes(sample)} may be for {' or '.join(sorted(reasons))}; say which by --head"
+        )
     [(found, why)] = reasons.items()
     return Choice(_bind(heads[found], sample), why)
 
