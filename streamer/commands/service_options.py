@@ -1,0 +1,79 @@
+"""What `streamer run` and `streamer demo` share: options of the parts, and the sources as stream definitions."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamer.commands.common import add_settings_option
+
+if TYPE_CHECKING:
+    from streamer.records.stream import StreamDefinition
+    from streamer.settings import Settings
+
+
+def add_service_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the sources, the model and how both are treated."""
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="several: one after the other or with commas")
+    parser.add_argument("--model", metavar="FILE", help="detector, ONNX; default: detect.model of the settings")
+    parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that detect (default: 1)")
+    parser.add_argument("--pipeline", metavar="NAME", help="name in the records (default: main)")
+    parser.add_argument("--engine", metavar="NAME", help="onnxruntime (default), openvino or an installed one")
+    parser.add_argument("--head", metavar="NAME", help="output layout, if it is not found out from the file")
+    parser.add_argument("--padding", choices=("auto", "centre", "top-left"), help="of the letterbox")
+    parser.add_argument("--confidence", type=float, metavar="P", help="least score of an object (default: 0.25)")
+    parser.add_argument("--iou", type=float, metavar="R", help="overlap from which two boxes are one (default: 0.45)")
+    parser.add_argument("--classes", metavar="A,B", help="names of the classes wanted (default: all)")
+    parser.add_argument("--fps", type=float, metavar="N", help="take so many frames per second of each source")
+    parser.add_argument("--transport", metavar="SIZE", help="that travels: full (default), network or 640x360")
+    parser.add_argument("--quality", type=int, metavar="Q", help="of the JPEGs, 30 to 100 (default: 90)")
+    add_settings_option(parser)
+
+
+def service_settings(arguments: argparse.Namespace) -> "Settings":
+    """The settings of this call.
+
+    Raises:
+        UsageError: one is wrong, or no model is named, or it is not there.
+    """
+    from streamer.commands.common import settings_for
+    from streamer.errors import UsageError
+
+    names = ("pipeline", "engine", "head", "padding", "confidence", "iou")
+    detect: dict[str, Any] = {name: getattr(arguments, name) for name in names}
+    detect["model"] = arguments.model or None
+    detect["classes"] = tuple(filter(None, arguments.classes.split(","))) if arguments.classes else None
+    settings = settings_for(arguments, {"detect": detect})
+    if not settings.detect.model:
+        raise UsageError("which detector? name its ONNX file: --model FILE (with make: MODEL=FILE)")
+    if not Path(settings.detect.model).is_file():
+        raise UsageError(f"{settings.detect.model}: no such model file")
+    return settings
+
+
+def stream_definitions(
+    arguments: argparse.Namespace, settings: "Settings", **treatment: Any
+) -> "list[StreamDefinition]":
+    """One per source.
+
+    Raises:
+        UsageError: an argument is wrong.
+    """
+    from streamer.commands.sources import expand_sources, name_streams
+    from streamer.records.stream import StreamDefinition, parse_definition
+
+    for name in ("fps", "transport", "quality"):
+        if getattr(arguments, name) is not None:
+            treatment[name] = getattr(arguments, name)
+    treatment["pipelines"] = (settings.detect.pipeline,)
+    named = name_streams(expand_sources(arguments.sources))
+    return [
+        parse_definition(StreamDefinition, {"id": name, "source": source, **treatment})
+        for name, source in named.items()
+    ]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
