@@ -25,7 +25,7 @@ class ModelInfo:
 
     sha256: of its file.
     width, height: of the network's input, in pixels.
-    classes: names, by class number.
+    classes: names, by class number; named_by: where they are from.
     head, reason: what reads its outputs, and why that.
     colour: order of the channels that it wants.
     factor: what a channel value (0 to 255) is multiplied by.
@@ -41,6 +41,7 @@ class ModelInfo:
     padding: Padding
     colour: Colour
     factor: float
+    named_by: Literal["file", "COCO", "number"]
 
     @property
     def letterbox(self) -> Letterbox:
@@ -112,23 +113,29 @@ def describe_model(file: OnnxFile, spec: InputSpec, head: Head, reason: str, pad
     colour = _choice(file, "colour", get_args(Colour)) or convention.colour
     border = padding if padding != "auto" else _choice(file, "padding", get_args(Padding)) or convention.padding
     limit = _choice(file, "range", tuple(_FACTORS))
+    named_by: Literal["file", "COCO", "number"] = "file"
+    if not names:
+        names, named_by = _default_names(head.classes)
     return ModelInfo(
         file.path,
         file.sha256,
         spec.width,
         spec.height,
-        names or default_names(head.classes),
+        names,
         head.name,
         reason,
         cast(Padding, border),
         cast(Colour, colour),
         _FACTORS[limit] if limit else convention.factor,
+        named_by,
     )
 
 
-def default_names(classes: int | None) -> tuple[str, ...]:
-    """Names where the file has none: COCO's if it has as many classes or doesn't tell, else numbers."""
-    return NAMES if classes in (None, len(NAMES)) else tuple(f"class {number}" for number in range(classes or 0))
+def _default_names(classes: int | None) -> tuple[tuple[str, ...], Literal["COCO", "number"]]:
+    """COCO's if there are as many classes or the outputs don't tell how many, else numbers."""
+    if classes in (None, len(NAMES)):
+        return NAMES, "COCO"
+    return tuple(f"class {number}" for number in range(classes or 0)), "number"
 
 
 def _choice(file: OnnxFile, key: str, allowed: tuple[str, ...]) -> str:
