@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -93,9 +93,9 @@ def _output(path: str) -> Iterator[TextIO]:
     if path == "-":
         yield sys.stdout
         return
-    try:
-        file = Path(path).open("w", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise UsageError(f"can't write {path}: {error.strerror}") from None
-    with file:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(path).open("w", encoding="utf-8", buffering=1))
+        except OSError as error:
+            raise UsageError(f"can't write {path}: {error.strerror}") from None
         yield file
