@@ -1,0 +1,130 @@
+"""Where a stream stands: its last record on topic `frames`. The log itself is the position.
+
+The partition is read backwards in growing pieces until all wanted streams are found: one pass for all of them.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamer.broker import connect_consumer
+from streamer.errors import RecordError, ServiceError
+from streamer.records.frame import EndHeader, FrameHeader, parse_headers
+from streamer.settings import Settings
+from streamer.topics import topic_names
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
+
+log = logging.getLogger(__name__)
+
+FIRST_PIECE = 64
+GROWTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last record of a stream.
+
+    index: of the last picture in its source; of an end's: 0.
+    captured_ms: the record's Kafka timestamp.
+    ended: the run is over; error: why, empty if the source came to its end.
+    """
+
+    epoch: int
+    sequence: int
+    index: int
+    captured_ms: int
+    ended: bool = False
+    error: str = ""
+
+    @classmethod
+    def of(cls, header: FrameHeader | EndHeader) -> "Position":
+        """The position that a record stands for."""
+        epoch, sequence = header.id.epoch, header.id.sequence
+        if isinstance(header, EndHeader):
+            return cls(epoch, sequence, 0, header.captured_ms, True, header.error)
+        return cls(epoch, sequence, header.index, header.captured_ms)
+
+
+def new_epoch(last: Position | None, now_ms: int) -> int:
+    """The epoch of a run that begins now: larger than any that the stream had."""
+    return max(now_ms, last.epoch + 1 if last else 1)
+
+
+def find_positions(
+    settings: Settings, streams: Iterable[str], partition_of: Callable[[str], int], timeout_s: float = 30
+) -> dict[str, Position]:
+    """The last record of each of `streams` that has one in its partition.
+
+    Raises:
+        ServiceError: the log could not be read in time.
+    """
+    from kafka import TopicPartition
+    from kafka.errors import KafkaError
+
+    wanted: dict[int, set[str]] = defaultdict(set)
+    for stream in streams:
+        wanted[partition_of(stream)].add(stream)
+    if not wanted:
+        return {}
+    # The largest record must fit; otherwise pieces as large as the network gives.
+    consumer = connect_consumer(
+        settings.kafka, max_partition_fetch_bytes=8 << 20, fetch_max_bytes=32 << 20, fetch_max_wait_ms=20
+    )
+    deadline, found = time.monotonic() + timeout_s, {}
+    try:
+        for number, names in wanted.items():
+            partition = TopicPartition(topic_names(settings.kafka).frames, number)
+            found |= _scan(consumer, partition, names, deadline)
+    except KafkaError as error:
+        raise ServiceError(f"topic {topic_names(settings.kafka).frames} could not be read: {error}") from None
+    finally:
+        consumer.close()
+    return found
+
+
+def _scan(
+    consumer: "KafkaConsumer", partition: "TopicPartition", wanted: set[str], deadline: float
+) -> dict[str, Position]:
+    consumer.assign([partition])
+    begin = consumer.beginning_offsets([partition])[partition]
+    end = consumer.end_offsets([partition])[partition]
+    found: dict[str, Position] = {}
+    piece = FIRST_PIECE
+    while end > begin and not wanted <= found.keys():
+        start = max(begin, end - piece)
+        newest = _read(consumer, partition, start, end, deadline)
+        found = {**{name: newest[name] for name in wanted & newest.keys()}, **found}
+        end, piece = start, piece * GROWTH
+    return found
+
+
+def _read(
+    consumer: "KafkaConsumer", partition: "TopicPartition", start: int, end: int, deadline: float
+) -> dict[str, Position]:
+    """The last record per stream with an offset from `start` to before `end`."""
+    newest: dict[str, Position] = {}
+    consumer.seek(partition, start)
+    while consumer.position(partition) < end:
+        if time.monotonic() > deadline:
+            raise ServiceError(f"topic {partition.topic} could not be read in time")
+        for record in consumer.poll(timeout_ms=200, max_records=500).get(partition, ()):
+            if record.offset < end:
+                _note(newest, record.key, record.headers, record.timestamp)
+    return newest
+
+
+def _note(newest: dict[str, Position], key: bytes | None, headers: list[tuple[str, bytes]], timestamp: int) -> None:
+    try:
+        header = parse_headers(headers, timestamp)
+    except RecordError:
+        return  # not ours; the worker reports it
+    position = Position.of(header)
+    last = newest.get(header.stream)
+    # A repeat after a crash lies behind newer records: it is not where the stream stands.
+    if last is None or (position.epoch, position.sequence) >= (last.epoch, last.sequence):
+        newest[header.stream] = position
