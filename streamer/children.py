@@ -139,4 +139,4 @@ def _as_text(value: Any) -> str | None:
 
 
 def _quoted(value: object) -> str:
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")  # which TOML, other than JSON, wants escaped

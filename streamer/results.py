@@ -82,13 +82,18 @@ class Results:
             return
         kafka = (self._settings or load_settings()).kafka
         self._topic = topic_names(kafka).detections
-        self._consumer = connect_consumer(kafka)
-        with _kafka_errors(self._topic):
-            partitions = _partitions(self._consumer, self._topic)
-            self._consumer.assign(partitions)
-            self._go_to_begin(self._consumer, partitions)
-            if not self._follow:
-                self._ends = _offsets(self._consumer, partitions, self._until)
+        consumer = connect_consumer(kafka)
+        try:
+            with _kafka_errors(self._topic):
+                partitions = _partitions(consumer, self._topic)
+                consumer.assign(partitions)
+                self._go_to_begin(consumer, partitions)
+                if not self._follow:
+                    self._ends = _offsets(consumer, partitions, self._until)
+        except BaseException:
+            consumer.close()
+            raise
+        self._consumer = consumer
 
     def _go_to_begin(self, consumer: "KafkaConsumer", partitions: "list[TopicPartition]") -> None:
         if self._since is None:
