@@ -6,19 +6,32 @@ kafka-python is imported on use: it takes a quarter of a second.
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import ssl
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamer.errors import ServiceError, UsageError
+from streamer.lifecycle import Deadline
 from streamer.settings import KafkaSettings
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
+T = TypeVar("T")
+# After the first try the cause is looked for: a wrong password needn't wait for the whole connect_timeout_s.
+FIRST_TRY_S = 3.0
+PROBE_STEP_S = 5.0
+
 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Options that every client needs, credentials among them: never log the result."""
+    """Options that every client needs, credentials among them: never log the result.
+
+    Raises:
+        UsageError: no address is set, or a file with keys or certificates can't be used.
+    """
     if not kafka.bootstrap_servers:
         raise UsageError(
             "no Kafka: set kafka.bootstrap_servers (STREAMER_KAFKA__BOOTSTRAP_SERVERS), or start one with `streamer up`"
@@ -27,21 +40,13 @@ def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": [server.strip() for server in kafka.bootstrap_servers.split(",")],
         "client_id": kafka.instance or f"streamer-{socket.gethostname()}-{os.getpid()}",
         "security_protocol": kafka.security_protocol,
-        "bootstrap_timeout_ms": round(kafka.connect_timeout_s * 1000),
+        "ssl_context": tls_context(kafka),
         # The defaults (30 s) add half a minute to every recovery.
         "reconnect_backoff_ms": 50,
         "reconnect_backoff_max_ms": 1000,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
     }
-    if kafka.security_protocol.endswith("SSL"):
-        options |= {
-            "ssl_cafile": str(kafka.ssl_cafile) if kafka.ssl_cafile else None,
-            "ssl_certfile": str(kafka.ssl_certfile) if kafka.ssl_certfile else None,
-            "ssl_keyfile": str(kafka.ssl_keyfile) if kafka.ssl_keyfile else None,
-            "ssl_password": kafka.ssl_key_password.get_secret_value() or None,
-            "ssl_check_hostname": kafka.ssl_check_hostname,
-        }
     if kafka.security_protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": kafka.sasl_mechanism,
@@ -69,8 +74,7 @@ def connect_consumer(kafka: KafkaSettings, **options: Any) -> "KafkaConsumer":
         # Another's checksum is checked by the broker on the way in; TCP covers the rest.
         "check_crcs": False,
     }
-    with _cause_named(kafka):
-        return KafkaConsumer(**{**defaults, **connection_options(kafka), **options})
+    return _connect(kafka, KafkaConsumer, {**defaults, **connection_options(kafka), **options})
 
 
 def connect_producer(kafka: KafkaSettings, **options: Any) -> "KafkaProducer":
@@ -82,8 +86,7 @@ def connect_producer(kafka: KafkaSettings, **options: Any) -> "KafkaProducer":
     from kafka import KafkaProducer
 
     defaults = {"acks": "all", "enable_idempotence": True}
-    with _cause_named(kafka):
-        return KafkaProducer(**{**defaults, **connection_options(kafka), **options})
+    return _connect(kafka, KafkaProducer, {**defaults, **connection_options(kafka), **options})
 
 
 def connect_admin(kafka: KafkaSettings, **options: Any) -> "KafkaAdminClient":
@@ -97,8 +100,7 @@ def connect_admin(kafka: KafkaSettings, **options: Any) -> "KafkaAdminClient":
     shared = connection_options(kafka)
     for name in ("allow_auto_create_topics", "metrics_enabled"):
         del shared[name]
-    with _cause_named(kafka):
-        return KafkaAdminClient(**{**shared, **options})
+    return _connect(kafka, KafkaAdminClient, {**shared, **options})
 
 
 def kafka_error(kafka: KafkaSettings, error: Exception) -> ServiceError:
@@ -111,46 +113,84 @@ def kafka_error(kafka: KafkaSettings, error: Exception) -> ServiceError:
     return ServiceError(f"{where}: {error}")
 
 
-@contextmanager
-def _cause_named(kafka: KafkaSettings) -> Iterator[None]:
-    """Turns kafka-python's one error for every failed start into one that says what to change.
+def tls_context(kafka: KafkaSettings) -> ssl.SSLContext | None:
+    """What TLS connections are made with; None for a protocol without TLS.
 
-    The cause is only in its log, so that is listened to meanwhile.
+    Raises:
+        UsageError: a file of the settings is missing or not what it must be.
+    """
+    if not kafka.security_protocol.endswith("SSL"):
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = kafka.ssl_check_hostname
+    if kafka.ssl_cafile is None:
+        context.load_default_certs()
+    else:
+        with _file_named("ssl_cafile", kafka.ssl_cafile):
+            context.load_verify_locations(kafka.ssl_cafile)
+    if kafka.ssl_certfile:
+        with _file_named("ssl_certfile, ssl_keyfile or ssl_key_password", kafka.ssl_certfile):
+            # A function, else OpenSSL asks the terminal for the password of an encrypted key.
+            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile, kafka.ssl_key_password.get_secret_value)
+    return context
+
+
+@contextmanager
+def _file_named(key: str, file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"kafka.{key}: {file} can't be used: {error.strerror or error}") from None
+
+
+def _connect(kafka: KafkaSettings, make: Callable[..., T], options: dict[str, Any]) -> T:
+    """Makes a client. A broker that is not there yet is waited for, one that refuses us is not.
+
+    kafka-python has one error for every failed start; the probe finds the cause.
     """
     from kafka.errors import KafkaError
 
-    heard = _Listener()
-    logger = logging.getLogger("kafka")
-    logger.addHandler(heard)
-    try:
-        yield
-    except KafkaError as error:
-        raise ServiceError(f"Kafka at {kafka.bootstrap_servers}: {_advice(heard.text, error)}") from None
-    finally:
-        logger.removeHandler(heard)
+    from streamer.broker_probe import refusal
+
+    deadline, patience_s = Deadline(kafka.connect_timeout_s), FIRST_TRY_S
+    while True:
+        wait_s = min(deadline.remaining(), patience_s)
+        try:
+            with _quiet:
+                return make(**options | {"bootstrap_timeout_ms": round(wait_s * 1000)})
+        except KafkaError as error:
+            why = refusal(kafka, options["ssl_context"], PROBE_STEP_S)
+            if (why and why.lasting) or deadline.passed:
+                cause = why.reason if why else f"no answer in time ({error})"
+                raise ServiceError(f"Kafka at {kafka.bootstrap_servers}: {cause}") from None
+            patience_s = kafka.connect_timeout_s
 
 
-class _Listener(logging.Handler):
+class _Quiet:
+    """Keeps what kafka-python logs of each failed attempt from the user, who gets the cause instead.
+
+    Several threads may be in it at once: the last one out brings the log back.
+    """
+
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.text = ""
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._level = logging.NOTSET
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.text += record.getMessage() + "\n"
+    def __enter__(self) -> None:
+        logger = logging.getLogger("kafka")
+        with self._lock:
+            if self._inside == 0:
+                self._level = logger.level
+                if not logger.isEnabledFor(logging.DEBUG):
+                    logger.setLevel(logging.CRITICAL)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                logging.getLogger("kafka").setLevel(self._level)
 
 
-def _advice(heard: str, error: Exception) -> str:
-    for sign, advice in _SIGNS:
-        if sign in heard:
-            return advice
-    return f"no answer ({error}); is the address right and the broker up?"
-
-
-_SIGNS = (
-    ("SaslAuthenticationFailed", "login refused: check kafka.sasl_username, sasl_password and sasl_mechanism"),
-    ("UnsupportedSaslMechanism", "the broker does not offer this kafka.sasl_mechanism"),
-    ("address mismatch", "its certificate is for another host name: use that name in kafka.bootstrap_servers"),
-    ("Hostname mismatch", "its certificate is for another host name: use that name in kafka.bootstrap_servers"),
-    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not signed by an authority in kafka.ssl_cafile"),
-    ("ECONNREFUSED", "nothing listens there: check kafka.bootstrap_servers, or start one with `streamer up`"),
-)
+_quiet = _Quiet()

@@ -44,7 +44,9 @@ def pinned_jars() -> tuple[Jar, ...]:
 
 
 def kafka_jars(repository: str, progress: Progress, jars: tuple[Jar, ...] | None = None) -> list[Path]:
-    """Paths of all jars, every one checked now; those missing or damaged are fetched from `repository`.
+    """Paths of all jars, every one checked now; those missing or damaged are fetched.
+
+    repository: a Maven repository's address; empty: Maven Central.
 
     Raises:
         ServiceError: a jar can't be fetched, or what came is not what we pinned.

@@ -11,7 +11,6 @@ from streamer.errors import ServiceError
 # C1 compiles alone and the heap is small: ready in seconds beside the programs that it is there for.
 JVM_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Djava.net.preferIPv4Stack=true")
 LOG = "kafka.log"
-CONSOLE = "console.log"
 
 _PROPERTIES = {
     "process.roles": "broker,controller",

@@ -7,17 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from streamer.errors import ServiceError
+from streamer.lifecycle import Deadline
 from streamer.stack.home import Home, home_of
 from streamer.stack.jars import kafka_jars
 from streamer.stack.java import find_java
-from streamer.stack.keeper import KEEP, READY_TIMEOUT_S, STOP, STOP_TIMEOUT_S, Plan
+from streamer.stack.keeper import KEEP, READY_TIMEOUT_S, STOP, STOP_TIMEOUT_S
 from streamer.stack.redis_server import find_redis
-from streamer.stack.state import State, read_state
+from streamer.stack.state import Plan, State, read_state
 
 if TYPE_CHECKING:
     from streamer.settings import Settings, StackSettings
@@ -82,10 +83,12 @@ class Stack:
                 state = self._wait_until_ready()
                 if not lifeline:
                     os.write(writer, KEEP)
-            finally:
-                # Whoever held on before holds on until the new end is there: never nobody.
-                self._release()
-                self._lifeline = writer
+            except BaseException:
+                os.close(writer)
+                raise
+        # The old end goes after the new one is there: never nobody.
+        self._release()
+        self._lifeline = writer
         if not lifeline:
             self._release()
         return _addresses(state)
@@ -98,13 +101,15 @@ class Stack:
         """
         self._release()
         writer = self._open_lifeline()
-        if writer is None:
+        if writer is None and self._all_gone():
             return False
-        os.write(writer, STOP)
-        os.close(writer)
-        deadline = time.monotonic() + STOP_TIMEOUT_S + 5
-        while not self._all_gone():
-            if time.monotonic() > deadline:
+        if writer is not None:
+            with suppress(BrokenPipeError):  # it is ending already
+                os.write(writer, STOP)
+            os.close(writer)
+        deadline = Deadline(STOP_TIMEOUT_S + 5)
+        while self._keeper_lives() or not self._all_gone():
+            if deadline.passed:
                 raise ServiceError(f"the stack in {self._home.root} does not end: see {self._home.keeper_log}")
             time.sleep(0.02)
         return True
@@ -122,7 +127,7 @@ class Stack:
 
     def _spawn(self, progress: Progress) -> int:
         """Starts the keeper; returns our end of its lifeline."""
-        self._plan(progress).write()
+        self._plan(progress).write(self._home.plan)
         for file in (self._home.lifeline, self._home.state):
             file.unlink(missing_ok=True)
         os.mkfifo(self._home.lifeline, 0o600)
@@ -155,8 +160,8 @@ class Stack:
         )
 
     def _wait_until_ready(self) -> State:
-        deadline = time.monotonic() + READY_TIMEOUT_S + 15
-        while time.monotonic() < deadline:
+        deadline = Deadline(READY_TIMEOUT_S + 15)
+        while not deadline.passed:
             state = read_state(self._home.state)
             if state and state.phase == "ready":
                 return state

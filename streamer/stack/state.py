@@ -1,4 +1,4 @@
-"""What the keeper of a running stack says of itself, in a file that others read."""
+"""What a starter tells the keeper, and what the keeper tells all: two files."""
 
 import json
 import os
@@ -7,6 +7,22 @@ from pathlib import Path
 from typing import Literal
 
 Phase = Literal["starting", "ready", "broken"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the starter has found out for the keeper."""
+
+    home: str
+    java: str
+    jars: list[str]
+    redis: str
+    heap_mb: int
+    ports: tuple[int, int, int]  # of Kafka, its controller, Redis; 0: any
+
+    def write(self, file: Path) -> None:
+        """Into a file for read_plan."""
+        file.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -26,6 +42,11 @@ class State:
         part = file.with_suffix(".part")
         part.write_text(json.dumps(asdict(self)), encoding="utf-8")
         os.replace(part, file)
+
+
+def read_plan(file: Path) -> Plan:
+    """The plan; the starter has just written it."""
+    return Plan(**json.loads(file.read_text(encoding="utf-8")))
 
 
 def read_state(file: Path) -> State | None:
