@@ -93,6 +93,8 @@ def read_onnx(path: Path) -> OnnxFile:
         reader.model(memoryview(content))
     except WireError as error:
         raise ModelError(f"{path}: {_what_it_is(content, error)}") from None
+    if not content:
+        raise ModelError(f"{path}: the file is empty; copy or export it again")
     if not reader.inputs or not reader.outputs:
         raise ModelError(f"{path}: this is not an ONNX model: it has no graph with inputs and outputs")
     return reader.result(path, content)
@@ -110,8 +112,6 @@ def _content(path: Path) -> bytes:
 
 
 def _what_it_is(content: bytes, error: WireError) -> str:
-    if not content:
-        return "the file is empty"
     if content[:2] == b"PK" or content[:1] == b"\x80":
         return "this is a PyTorch or zip file, not ONNX; export it first (docs/models.md says how)"
     if content[0] == 0x08:  # ir_version comes first in every ONNX file that is written

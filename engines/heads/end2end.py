@@ -10,6 +10,8 @@ import numpy as np
 from engines.detections import Detections
 from engines.heads.head import Convention, Outputs, Sample, Thresholds, confident, only
 
+_NO_CLASS = 1 << 24  # from here on float32 can't count, so the number is no class but damage
+
 
 class End2EndHead:
     """One row per object; the network has removed what overlaps."""
@@ -46,7 +48,7 @@ class End2EndHead:
         rows = outputs[0][picture]
         # Scores above zero even where every box is wanted: zero marks the unused rows.
         chosen = rows[(rows[:, 4] >= thresholds.lowest) & (rows[:, 4] > 0)]
-        chosen = chosen[np.isfinite(chosen).all(axis=1) & (chosen[:, 5] >= 0)]
+        chosen = chosen[(chosen[:, 5] >= 0) & (chosen[:, 5] < _NO_CLASS)]
         classes = chosen[:, 5].astype(np.int64)
         if classes.size and classes.max() >= len(thresholds.per_class):
             raise ValueError(f"it found class {classes.max()}, and only {len(thresholds.per_class)} have names")
