@@ -9,11 +9,11 @@ from consumers import metrics
 from consumers.choose import Chooser
 from consumers.ledger import Entry, Ledger
 from consumers.mirror import Mirror
-from consumers.positions import load_positions
+from consumers.positions import load_positions, newest
 from consumers.treatment import Treatments
 from streamer.broker import connect_consumer
 from streamer.errors import RecordError, ServiceError
-from streamer.records import EndHeader, FrameHeader, FrameId, GapReason, parse_headers
+from streamer.records import EndHeader, FrameHeader, GapReason, parse_headers
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -95,27 +95,30 @@ class Intake:
         membership = self._consumer.group_metadata()
         polled_ms = time.time_ns() // 1_000_000
         for partition, records in polled.items():
-            if membership.generation_id >= 0 and self._take_over(partition):
+            if membership.generation_id >= 0 and self._is_ours(partition):
                 self._register(partition, records, membership, polled_ms)
 
-    def _take_over(self, partition: "TopicPartition") -> bool:
-        """Restores what is known of a partition's streams on its first records."""
+    def _is_ours(self, partition: "TopicPartition") -> bool:
+        """Whether a partition's records may be taken in; a new partition's positions are restored first.
+
+        What brought us here may have been fetched before the last rebalance, which runs in kafka-python's own
+        thread while we work: from behind the committed offset or from before it. So the first records are let
+        go, and fetched again from where the committed positions say.
+        """
         if self._ledger.owns(partition.partition):
             return True
         assert self._consumer is not None
         committed = self._consumer.committed(partition, metadata=True, timeout_ms=10_000)
-        if partition not in self._consumer.assignment():
-            return False
+        try:
+            start = committed.offset if committed else self._consumer.beginning_offsets([partition])[partition]
+            self._consumer.seek(partition, start)
+        except (ValueError, AssertionError):
+            return False  # taken away meanwhile
         positions = load_positions(committed.metadata if committed else None)
-        newest = {
-            name: p.next if p.ended else FrameId(p.next.epoch, p.next.sequence - 1)
-            for name, p in positions.streams.items()
-            if p.ended or p.next.sequence > 0
-        }
-        self._mirror.check(partition.partition, newest)
-        self._next_offset.pop(partition.partition, None)
+        self._mirror.check(partition.partition, newest(positions))
+        self._next_offset[partition.partition] = start
         self._ledger.open(partition.partition, positions)
-        return True
+        return False
 
     def _register(
         self, partition: "TopicPartition", records: "list[ConsumerRecord]", membership: object, polled_ms: int
@@ -216,6 +219,8 @@ class Intake:
 
     def assigned(self, partitions: "set[TopicPartition]") -> None:
         """Called by kafka-python in its own thread; positions are restored with the first records."""
+        # One that was opened just while it was being taken away is of the old membership.
+        self._ledger.close({partition.partition for partition in partitions}, 0)
         self._partitions.set(len(partitions))
         log.info("has partitions %s", sorted(partition.partition for partition in partitions))
 

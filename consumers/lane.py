@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from engines.detections import Detections
-    from engines.detector import Detector, Placement
+    from engines.detector import Detector
+    from engines.letterbox import Placement
 
 log = logging.getLogger(__name__)
 

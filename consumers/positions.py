@@ -36,6 +36,15 @@ class Positions:
     complete: bool = True
 
 
+def newest(positions: Positions) -> dict[str, FrameId]:
+    """Id of the last record that each stream has on `detections`."""
+    return {
+        name: p.next if p.ended else FrameId(p.next.epoch, p.next.sequence - 1)
+        for name, p in positions.streams.items()
+        if p.ended or p.next.sequence > 0
+    }
+
+
 def dump_positions(streams: dict[str, Position], complete: bool = True) -> str:
     """Metadata of a committed offset; the streams that moved last come last and are kept if room is short."""
     rows = {name: [p.next.epoch, p.next.sequence, int(p.ended)] for name, p in streams.items()}

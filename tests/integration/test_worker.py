@@ -1,0 +1,241 @@
+"""A worker between a real Kafka and a real Redis: what it writes for what it is given."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer.errors import StreamerError, UsageError
+from streamer.mirror import Keys, connect_redis
+from streamer.records import EndHeader, FrameId
+from streamer.settings import Settings
+from streamer.topics import topic_names
+from tests.integration.worker_rig import (
+    Rig,
+    ends,
+    header,
+    jpeg,
+    make_model,
+    outline,
+    read_records,
+    running,
+    start_process,
+)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return make_model(tmp_path / "thing.onnx")
+
+
+@pytest.fixture
+def rig(settings: Settings, model: Path) -> Iterator[Rig]:
+    rig = Rig(changed(settings, model=str(model), sessions=2))
+    yield rig
+    rig.close()
+
+
+def changed(settings: Settings, **detect: Any) -> Settings:
+    """The settings with others for workers."""
+    return settings.model_copy(update={"detect": settings.detect.model_copy(update=detect)})
+
+
+def test_every_frame_once_in_order_and_redis_the_same(rig: Rig) -> None:
+    rig.define("a", "b")
+    with running(rig.settings):
+        rig.put_run("a", 30)
+        rig.put_run("b", 10)
+        rows = rig.detections(ends("a", "b"))
+    assert outline(rows, "a") == [*map(str, range(30)), "30 end"]
+    assert outline(rows, "b") == [*map(str, range(10)), "10 end"]
+    for stream in ("a", "b"):
+        assert rig.mirrored(stream) == [row for row in rows if row["sensorId"] == stream]
+    first = next(row for row in rows if row["sensorId"] == "a")
+    # The network's box, 16x8 around its middle, in a letterbox of scale 1/2, in JPEGs of half the source's size.
+    assert [o["bbox"] for o in first["objects"]] == [{"leftX": 96.0, "topY": 48.0, "rightX": 160.0, "bottomY": 80.0}]
+    assert first["objects"][0]["type"] == "thing"
+    assert set(first["latencyMs"]) == {"transport", "wait", "decode", "detect"}
+
+
+def test_repeats_are_done_once_and_holes_are_gaps(rig: Rig) -> None:
+    rig.define("a")
+    with running(rig.settings):
+        for sequence in (0, 1, 1, 0, 2, 6, 5, 7):
+            rig.put(header("a", sequence))
+        rig.put(header("a", 0, epoch=5))
+        rig.put(EndHeader("a", FrameId(5, 3), 1))
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == ["0", "1", "2", "3-5 dropped", "6", "7", "8-None dropped", "0", "1-2 dropped", "3 end"]
+    assert rig.mirrored("a") == rows
+
+
+def test_dead_frames_and_strangers_do_not_stop_the_rest(rig: Rig) -> None:
+    rig.define("a")
+    with running(rig.settings):
+        rig.put(header("a", 0))
+        rig.put(header("a", 1), b"this is no JPEG")
+        rig.put(header("a", 2), jpeg(2)[:200])
+        rig.put(header("a", 3), jpeg(3, 32, 32))
+        rig.put_raw(b"a", b"a stranger's record")
+        rig.put(header("a", 4))
+        rig.put(EndHeader("a", FrameId(1, 5), 1))
+        rows = rig.detections(ends("a"))
+        dead = read_records(rig.settings, topic_names(rig.settings.kafka).dead, lambda found: len(found) >= 4)
+    assert outline(rows, "a") == ["0", "1-2 dead", "3-3 dead", "4", "5 end"]
+    values = {dict(record.headers)["dead_offset"]: record.value for record in dead}
+    assert sorted(values.values(), key=lambda v: v or b"") == sorted(
+        [None, b"this is no JPEG", jpeg(2)[:200], jpeg(3, 32, 32)], key=lambda v: v or b""
+    )
+    assert all(dict(record.headers)["dead_reason"] for record in dead)
+
+
+def test_latest_covers_what_it_skips(rig: Rig) -> None:
+    rig.define("a", freshness="latest")
+    rig.put(header("a", 0, age_ms=60_000))
+    for sequence in range(1, 200):
+        rig.put_raw(
+            b"a",
+            jpeg(0),
+            header("a", sequence, age_ms=60_000 - sequence).to_headers(),
+            int(time.time() * 1000) - 60_000,
+        )
+    with running(rig.settings):
+        rig.put(header("a", 200))
+        rig.put(EndHeader("a", FrameId(1, 201), 1))
+        rows = rig.detections(ends("a"))
+    covered = [
+        n
+        for row in rows
+        if row["kind"] != "end"
+        for n in (range(row["first"], row["last"] + 1) if row["kind"] == "gap" else [row["sequence"]])
+    ]
+    assert covered == list(range(201))
+    assert {row["reason"] for row in rows if row["kind"] == "gap"} == {"stale"}
+
+
+def test_two_pipelines_over_the_same_frames(rig: Rig, tmp_path: Path) -> None:
+    rig.define("both", pipelines=("main", "other"))
+    rig.define("mine")
+    other = changed(rig.settings, pipeline="other", model=str(make_model(tmp_path / "o.onnx", score=0.5)))
+    with running(rig.settings), running(other):
+        rig.put_run("both", 12)
+        rig.put_run("mine", 5)
+        rows = rig.detections(
+            lambda rows: ends("both", "mine")(rows) and len([r for r in rows if r["kind"] == "end"]) == 3
+        )
+    expected = [*map(str, range(12)), "12 end"]
+    assert outline(rows, "both") == outline(rows, "both", "other") == expected
+    assert outline(rows, "mine", "other") == []
+    confidences = {row["pipeline"]: row["objects"][0]["confidence"] for row in rows if row["kind"] == "frame"}
+    assert confidences == {"main": 0.9, "other": 0.5}
+    assert len(rig.mirrored("both", "other")) == 13
+
+
+def test_a_killed_worker_s_frames_go_to_the_others_once(rig: Rig) -> None:
+    streams = [f"s{n}" for n in range(6)]
+    rig.define(*streams)
+    victim = start_process(rig.settings, "detect", "--model", rig.settings.detect.model)
+    try:
+        for sequence in range(40):
+            for stream in streams:
+                rig.put(header(stream, sequence))
+        rig.detections(lambda rows: len(rows) > 20)
+        victim.kill()
+        with running(rig.settings, "survivor"):
+            for stream in streams:
+                rig.put(EndHeader(stream, FrameId(1, 40), 1))
+            rows = rig.detections(ends(*streams), timeout_s=40)
+            wait_until(lambda: all(len(rig.mirrored(stream)) == 41 for stream in streams))
+    finally:
+        victim.kill()
+        victim.communicate()
+    for stream in streams:
+        assert outline(rows, stream) == [*map(str, range(40)), "40 end"]
+        assert rig.mirrored(stream) == [row for row in rows if row["sensorId"] == stream]
+
+
+def test_two_workers_share_and_a_clean_stop_hands_over_at_once(rig: Rig) -> None:
+    streams = [f"s{n}" for n in range(6)]
+    rig.define(*streams)
+    with running(rig.settings, "one"):
+        with running(rig.settings, "two"):
+            for sequence in range(20):
+                for stream in streams:
+                    rig.put(header(stream, sequence))
+        for stream in streams:
+            rig.put(header(stream, 20))
+            rig.put(EndHeader(stream, FrameId(1, 21), 1))
+        rows = rig.detections(ends(*streams))
+    for stream in streams:
+        assert outline(rows, stream) == [*map(str, range(21)), "21 end"]
+
+
+def test_an_emptied_redis_fills_itself_from_the_log(rig: Rig) -> None:
+    rig.define("a")
+    keys = Keys(rig.settings.redis.prefix)
+    with running(rig.settings):
+        for sequence in range(10):
+            rig.put(header("a", sequence))
+        wait_until(lambda: len(rig.mirrored("a")) == 10)
+        client = connect_redis(rig.settings.redis)
+        client.delete(keys.detections("main", "a"))
+        client.script_flush()  # what a restarted Redis has forgotten
+        client.close()
+        rig.put(header("a", 10))
+        rig.put(EndHeader("a", FrameId(1, 11), 1))
+        rows = rig.detections(ends("a"))
+        wait_until(lambda: rig.mirrored("a") == rows)
+
+
+def test_pictures_too_small_for_the_model_are_refused_unless_allowed(rig: Rig, tmp_path: Path) -> None:
+    rig.define("a")
+    large = changed(rig.settings, model=str(make_model(tmp_path / "large.onnx", side=128)))
+    with running(large):
+        rig.put(header("a", 0))
+        rig.put(EndHeader("a", FrameId(1, 1), 1))
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == ["0-0 refused", "1 end"]
+    with running(changed(large, allow_upscale=True)):
+        rig.put(header("a", 0, epoch=2))
+        rig.put(EndHeader("a", FrameId(2, 1), 1))
+        rows = rig.detections(lambda rows: len(rows) >= 4)
+    assert outline(rows, "a")[2:] == ["0", "1 end"]
+
+
+def test_a_pipeline_has_one_model(rig: Rig, tmp_path: Path) -> None:
+    other = changed(rig.settings, model=str(make_model(tmp_path / "other.onnx", score=0.3)))
+    rig.define("a")
+    with running(rig.settings):
+        rig.put(header("a", 0))
+        rig.detections(lambda rows: len(rows) == 1)
+    with pytest.raises(UsageError, match=r"pipeline main runs thing\.onnx .* --replace-model"), running(other):
+        time.sleep(0)
+    with pytest.raises(StreamerError, match=r"runs other\.onnx now"), running(rig.settings) as old:  # noqa: PT012
+        wait_until(lambda: old.not_ready is None)
+        with running(other, "new", replace_model=True) as new:
+            wait_until(lambda: new.not_ready is None)
+            wait_until(lambda: old.not_ready is not None)
+
+
+def test_at_least_once_without_transactions(rig: Rig) -> None:
+    rig.define("a")
+    plain = changed(rig.settings, transactions=False)
+    with running(plain):
+        for sequence in range(10):
+            rig.put(header("a", sequence))
+        rig.detections(lambda rows: len(rows) == 10)
+    with running(plain):
+        rig.put(header("a", 10))
+        rig.put(EndHeader("a", FrameId(1, 11), 1))
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == [*map(str, range(11)), "11 end"]
+
+
+def wait_until(condition: Any, timeout_s: float = 20) -> None:
+    """Waits for a condition; fails after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
