@@ -110,6 +110,7 @@ class Intake:
         assert self._consumer is not None
         committed = self._consumer.committed(partition, metadata=True, timeout_ms=10_000)
         try:
+            # Not seek_to_beginning: its reset is lost now and then if a fetch is under way (kafka-python 3.0.12).
             start = committed.offset if committed else self._consumer.beginning_offsets([partition])[partition]
             self._consumer.seek(partition, start)
         except (ValueError, AssertionError):

@@ -191,7 +191,7 @@ def test_an_emptied_redis_fills_itself_from_the_log(rig: Rig) -> None:
 
 def test_pictures_too_small_for_the_model_are_refused_unless_allowed(rig: Rig, tmp_path: Path) -> None:
     rig.define("a")
-    large = changed(rig.settings, model=str(make_model(tmp_path / "large.onnx", side=128)))
+    large = changed(rig.settings, model=str(make_model(tmp_path / "large.onnx", side=160)))
     with running(large):
         rig.put(header("a", 0))
         rig.put(EndHeader("a", FrameId(1, 1), 1))
