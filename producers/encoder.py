@@ -140,8 +140,25 @@ class Encoder:
 
     def _encode(self, planes: list[Plane], route: _Route) -> bytes:
         luma, *chroma = route.mix.apply(planes)
-        jpeg: bytes = simplejpeg.encode_jpeg_yuv_planes(luma, *(chroma or (None, None)), quality=self._quality)
-        return jpeg
+        if not chroma:
+            return bytes(simplejpeg.encode_jpeg_yuv_planes(luma, None, None, quality=self._quality))
+        luma = _whole_samples(luma, chroma[0])
+        return bytes(simplejpeg.encode_jpeg_yuv_planes(luma, *chroma, quality=self._quality))
+
+
+def _whole_samples(luma: Plane, chroma: Plane) -> Plane:
+    """`luma`, with defined memory behind an odd last row and column.
+
+    libjpeg-turbo takes a luma plane to be as large as all that its chroma covers: it reads on there, past the end
+    of the memory or into what an earlier picture left behind, and writes that into the JPEG.
+    """
+    height, width = luma.shape
+    below = height % 2 if chroma.shape[0] < height else 0
+    beside = width % 2 if chroma.shape[1] < width else 0
+    if not below and not beside:
+        return luma
+    padded: Plane = cv2.copyMakeBorder(luma, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    return padded[:height, :width]
 
 
 def _cut(planes: list[Plane], area: Rectangle, subsampling: Size) -> list[Plane]:
