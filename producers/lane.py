@@ -6,6 +6,7 @@ The queue is ours, so a live stream can drop its oldest frames there; what is in
 and can't be taken back, so the window stays closed while the broker doesn't answer.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -16,7 +17,9 @@ from functools import partial
 from producers import metrics
 from producers.link import Link
 from streamer.lifecycle import Deadline
-from streamer.records.frame import EndHeader, FrameHeader, Headers
+from streamer.records.frame import EndHeader, FrameHeader
+
+log = logging.getLogger(__name__)
 
 RECORD_OVERHEAD = 640
 """Bytes of our headers and of Kafka's framing around a JPEG, rounded up."""
@@ -48,7 +51,12 @@ class Lane:
     """
 
     def __init__(
-        self, stream: str, partition: int, waits: bool, wake: Callable[[], None], broken: Callable[[Link, Exception], None]
+        self,
+        stream: str,
+        partition: int,
+        waits: bool,
+        wake: Callable[[], None],
+        broken: Callable[[Link, Exception], None],
     ) -> None:
         self.stream, self.partition, self.waits = stream, partition, waits
         self._key = stream.encode()
@@ -63,6 +71,7 @@ class Lane:
         self._last_ms = self._acknowledged_ms = 0
         self._published = metrics.PUBLISHED.labels(stream)
         self._published_bytes = metrics.PUBLISHED_BYTES.labels(stream)
+        self._said: set[str] = set()
         self.records = self.record_bytes = 0
 
     # The stream's thread
@@ -81,7 +90,7 @@ class Lane:
         record = Record(header, jpeg, len(jpeg) + RECORD_OVERHEAD)
         with self._changed:
             if record.size > self._largest:
-                self._drop("oversize")
+                self.drop("oversize", f"a frame of {record.size} bytes is more than topic frames takes")
                 return False
             if self.waits:
                 self._changed.wait_for(lambda: self._interrupted or (not self._held and self._has_room(record)))
@@ -99,14 +108,23 @@ class Lane:
         with self._changed:
             self._append(Record(header, None, RECORD_OVERHEAD))
 
-    def flush(self, deadline: Deadline) -> bool:
-        """Waits until everything put is acknowledged; False if the time was up before."""
+    def flush(self, deadline: Deadline | None = None) -> bool:
+        """Waits until everything put is acknowledged; False if the time was up, or without one interrupted, before."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._queue and not self._in_flight, timeout=deadline.remaining()
+            self._changed.wait_for(
+                lambda: self._is_empty or (deadline is None and self._interrupted),
+                timeout=deadline.remaining() if deadline else None,
             )
+            return self._is_empty
 
     # Any thread
+
+    def drop(self, reason: str, explanation: str) -> None:
+        """Counts a frame that leaves a hole; said once per lane and reason."""
+        metrics.DROPPED.labels(self.stream, reason).inc()
+        if reason not in self._said:
+            self._said.add(reason)
+            log.warning("frames are dropped: %s", explanation, extra={"stream": self.stream, "reason": reason})
 
     def interrupt(self) -> None:
         """Ends the waiting of `put`, now and from now on."""
@@ -130,6 +148,10 @@ class Lane:
         """Records not yet handed to Kafka's client."""
         return len(self._queue)
 
+    @property
+    def _is_empty(self) -> bool:
+        return not self._queue and not self._in_flight
+
     # The publisher
 
     def limit(self, share: int, largest: int) -> None:
@@ -151,7 +173,7 @@ class Lane:
             self._link = None
             for record in self._in_flight:
                 if record.refused:
-                    self._drop("oversize")
+                    self.drop("oversize", f"topic frames refuses a frame of {record.size} bytes")
             everything = [record for record in (*self._in_flight, *self._queue) if not record.refused]
             self._queue = deque(self._restamped(record, now_ms) for record in everything)
             self._queued_bytes, self._flying_bytes = sum(record.size for record in everything), 0
@@ -174,7 +196,7 @@ class Lane:
     def _make_room(self, record: Record) -> None:
         while self._queue and self._queue[0].droppable and not self._has_room(record):
             self._queued_bytes -= self._queue.popleft().size
-            self._drop("queue_full")
+            self.drop("queue_full", "Kafka takes less than the camera gives")
 
     def _append(self, record: Record) -> None:
         self._queue.append(record)
@@ -248,6 +270,3 @@ class Lane:
             record = replace(record, header=replace(record.header, captured_ms=captured_ms))
         self._last_ms = captured_ms
         return record
-
-    def _drop(self, reason: str) -> None:
-        metrics.DROPPED.labels(self.stream, reason).inc()

@@ -12,7 +12,7 @@ STATE = Gauge("streamer_source_state", "1 for the state that the source is in", 
 LAST_CAPTURE = Gauge("streamer_source_last_frame_seconds", "When the newest frame was captured, since 1970", ["stream"])
 OUTSTANDING_BYTES = Gauge("streamer_outstanding_bytes", "Bytes captured and not yet acknowledged", ["stream"])
 QUEUED = Gauge("streamer_producer_queue_frames", "Frames captured and not yet handed to the Kafka client", ["stream"])
-REBUILDS = Counter("streamer_kafka_producer_rebuilds", "Kafka producers replaced after an error they can't recover from")
+REBUILDS = Counter("streamer_kafka_producer_rebuilds", "Kafka producers replaced after an error")
 HELD = Gauge("streamer_source_held", "1 while a file waits for its reader", ["stream"])
 
 PER_STREAM = (

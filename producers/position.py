@@ -29,7 +29,7 @@ GROWTH = 4
 class Position:
     """The last record of a stream.
 
-    index: of the last picture in its source; of an end's: 0.
+    index: of the last picture in its source, source_time: its time there; of an end: 0 and None.
     captured_ms: the record's Kafka timestamp.
     ended: the run is over; error: why, empty if the source came to its end.
     """
@@ -38,6 +38,7 @@ class Position:
     sequence: int
     index: int
     captured_ms: int
+    source_time: float | None = None
     ended: bool = False
     error: str = ""
 
@@ -46,13 +47,38 @@ class Position:
         """The position that a record stands for."""
         epoch, sequence = header.id.epoch, header.id.sequence
         if isinstance(header, EndHeader):
-            return cls(epoch, sequence, 0, header.captured_ms, True, header.error)
-        return cls(epoch, sequence, header.index, header.captured_ms)
+            return cls(epoch, sequence, 0, header.captured_ms, ended=True, error=header.error)
+        return cls(epoch, sequence, header.index, header.captured_ms, header.source_time)
 
 
-def new_epoch(last: Position | None, now_ms: int) -> int:
-    """The epoch of a run that begins now: larger than any that the stream had."""
-    return max(now_ms, last.epoch + 1 if last else 1)
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a run begins, or goes on.
+
+    sequence, index: of the first frame to come, and of its picture in the source.
+    after: source time in seconds of the last frame before, None if there is none. For sampling.
+    captured_ms: Kafka timestamp that the next may not fall below.
+    """
+
+    epoch: int
+    sequence: int = 0
+    index: int = 0
+    after: float | None = None
+    captured_ms: int = 0
+
+
+def start_anew(last_epoch: int, now_ms: int, captured_ms: int = 0) -> Start:
+    """A run from the source's beginning: its epoch is larger than any that the stream had."""
+    return Start(max(now_ms, last_epoch + 1), captured_ms=captured_ms)
+
+
+def start_from(last: Position | None, live: bool, now_ms: int) -> Start:
+    """A run of a file that was broken off goes on behind its last frame; every other begins anew."""
+    if last is None:
+        return start_anew(0, now_ms)
+    if live or last.ended:
+        return start_anew(last.epoch, now_ms, last.captured_ms)
+    return Start(last.epoch, last.sequence + 1, last.index + 1, last.source_time, last.captured_ms)
 
 
 def find_positions(
@@ -75,7 +101,8 @@ def find_positions(
     consumer = connect_consumer(
         settings.kafka, max_partition_fetch_bytes=8 << 20, fetch_max_bytes=32 << 20, fetch_max_wait_ms=20
     )
-    deadline, found = time.monotonic() + timeout_s, {}
+    deadline = time.monotonic() + timeout_s
+    found: dict[str, Position] = {}
     try:
         for number, names in wanted.items():
             partition = TopicPartition(topic_names(settings.kafka).frames, number)

@@ -73,7 +73,8 @@ class Publisher:
         """Where a stream's frames are: what Kafka's default partitioner gives for the key, computed once."""
         from kafka.partitioner import murmur2
 
-        return self._partitions[(murmur2(stream.encode()) & 0x7FFFFFFF) % len(self._partitions)]
+        key_hash: int = murmur2(stream.encode())
+        return self._partitions[(key_hash & 0x7FFFFFFF) % len(self._partitions)]
 
     def lane(self, stream: str, waits: bool) -> Lane:
         """A stream's way in. waits: its frames can wait (a file), rather than be dropped (a camera)."""

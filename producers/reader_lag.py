@@ -1,0 +1,171 @@
+"""Files wait for their readers: looks how far the pipelines are behind, and holds lanes before retention bites.
+
+The log deletes by age and by size, read or not. A camera can't wait; a file can, and must, or frames that nobody has
+read are gone.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from producers import metrics
+from producers.lane import Lane
+from streamer.broker import connect_admin
+from streamer.errors import ServiceError
+from streamer.settings import Settings
+from streamer.topics import topic_names
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient, TopicPartition
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 1.0
+BYTES_SHARE = 0.5
+"""Of the topic's size: more must not be unread."""
+CATCH_UP_SHARE = 0.25
+"""Of the topic's age: a reader must be able to catch up in so much, at its present rate."""
+UNREAD_SHARE = 0.1
+"""Of the topic's age: older frames must not be unread where no reader has begun, its rate is not known yet."""
+RELEASE = 0.8
+"""A lane that is held goes on at this share of what holds it, not to be held again at once."""
+SMOOTHING = 0.3
+
+
+@dataclass
+class _Reader:
+    """One group on one partition. rate: records per second, None until it has moved."""
+
+    committed: int = -1
+    looked_at: float = 0.0
+    rate: float | None = None
+
+    def look(self, committed: int, now: float) -> None:
+        if self.committed >= 0 and now > self.looked_at:
+            rate = max(committed - self.committed, 0) / (now - self.looked_at)
+            if self.rate is not None:
+                rate = self.rate + SMOOTHING * (rate - self.rate)
+            self.rate = rate
+        self.committed, self.looked_at = committed, now
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Offsets of a partition: its first, behind its last, and the first that is young enough for UNREAD_SHARE."""
+
+    begin: int
+    end: int
+    young: int
+
+
+class ReaderLag:
+    """Watches from a thread of its own between start() and close().
+
+    waiting: the lanes that can wait, each with the pipelines that read it.
+    """
+
+    def __init__(self, settings: Settings, waiting: Callable[[], Mapping[Lane, Collection[str]]]) -> None:
+        self._settings, self._waiting = settings, waiting
+        self._names = topic_names(settings.kafka)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reader lag", daemon=True)
+        self._admin: KafkaAdminClient | None = None
+        self._readers: dict[tuple[str, int], _Reader] = {}
+        self._held: set[Lane] = set()
+
+    def start(self) -> None:
+        """Begins."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends; lanes that are held stay so."""
+        self._closing.set()
+        self._thread.join()
+        if self._admin is not None:
+            self._admin.close()
+
+    def _run(self) -> None:
+        from kafka.errors import KafkaError
+
+        while not self._closing.wait(INTERVAL_S):
+            lanes = {lane: groups for lane, groups in self._waiting().items() if lane.records}
+            self._held &= lanes.keys()
+            if not lanes:
+                continue
+            try:
+                self._look(lanes)
+            except (KafkaError, ServiceError) as error:
+                # Nothing is decided on what we don't know: a broker that is away holds the lanes by itself.
+                log.warning("can't see how far the readers are: %s", error)
+
+    def _look(self, lanes: Mapping[Lane, Collection[str]]) -> None:
+        spans = self._spans({lane.partition for lane in lanes})
+        pipelines = {pipeline for names in lanes.values() for pipeline in names}
+        committed = self._committed(pipelines, spans.keys())
+        now = time.monotonic()
+        for (pipeline, partition), offset in committed.items():
+            if offset >= 0:
+                self._readers.setdefault((pipeline, partition), _Reader()).look(offset, now)
+        for lane, names in lanes.items():
+            span = spans[lane.partition]
+            behind = max(self._behind(lane, span, name, committed[name, lane.partition]) for name in names)
+            self._decide(lane, behind)
+
+    def _behind(self, lane: Lane, span: _Span, pipeline: str, committed: int) -> float:
+        """How far a reader is behind; at 1 the file must wait."""
+        topics = self._settings.topics
+        unread = span.end - max(committed, span.begin)
+        by_bytes = unread * lane.record_bytes / lane.records / (BYTES_SHARE * topics.frames_retention_bytes)
+        reader = self._readers.get((pipeline, lane.partition))
+        if committed >= 0 and reader and reader.rate:
+            return max(by_bytes, unread / reader.rate / (CATCH_UP_SHARE * topics.frames_retention_s))
+        too_old = unread > 0 and max(committed, span.begin) < span.young
+        return max(by_bytes, 1.0 if too_old else 0.0)
+
+    def _decide(self, lane: Lane, behind: float) -> None:
+        held = behind >= (RELEASE if lane in self._held else 1.0)
+        if held != (lane in self._held):
+            lane.hold(held)
+            metrics.HELD.labels(lane.stream).set(held)
+            self._held ^= {lane}
+            text = "waits: its reader is behind" if held else "goes on: its reader has caught up"
+            log.info(text, extra={"stream": lane.stream})
+
+    def _spans(self, partitions: Collection[int]) -> dict[int, _Span]:
+        from kafka.admin import OffsetSpec
+
+        admin, these = self._connected(), self._topic_partitions(partitions)
+        young_ms = round((time.time() - UNREAD_SHARE * self._settings.topics.frames_retention_s) * 1000)
+        begins = admin.list_partition_offsets(dict.fromkeys(these, OffsetSpec.EARLIEST))
+        ends = admin.list_partition_offsets(dict.fromkeys(these, OffsetSpec.LATEST))
+        young = admin.list_partition_offsets(dict.fromkeys(these, young_ms))
+        spans = {}
+        for each in these:
+            end, first_young = ends[each].offset, young[each].offset
+            # Kafka answers -1 where no record is that young.
+            spans[each.partition] = _Span(begins[each].offset, end, first_young if first_young >= 0 else end)
+        return spans
+
+    def _committed(self, pipelines: Collection[str], partitions: Collection[int]) -> dict[tuple[str, int], int]:
+        """Offset per pipeline and partition; -1: it has not read there yet."""
+        these = self._topic_partitions(partitions)
+        groups = {self._names.worker_group(pipeline): pipeline for pipeline in pipelines}
+        found = self._connected().list_group_offsets(dict.fromkeys(groups, these))
+        return {
+            (pipeline, each.partition): found[group][each].offset if each in found.get(group, {}) else -1
+            for group, pipeline in groups.items()
+            for each in these
+        }
+
+    def _topic_partitions(self, partitions: Collection[int]) -> "list[TopicPartition]":
+        from kafka import TopicPartition
+
+        return [TopicPartition(self._names.frames, partition) for partition in sorted(partitions)]
+
+    def _connected(self) -> "KafkaAdminClient":
+        if self._admin is None:
+            self._admin = connect_admin(self._settings.kafka)
+        return self._admin

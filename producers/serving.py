@@ -1,0 +1,149 @@
+"""The streams that this process serves now: started, changed, stopped as their definitions say."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from producers import metrics
+from producers.assignment import Defined
+from producers.network_sizes import NetworkSizes
+from producers.position import Position, find_positions, start_from
+from producers.publisher import Publisher, unix_ms
+from producers.reconnect import State
+from producers.runner import SAME_OPENING, SAME_SOURCE, Runner, Treatment
+from producers.sources.registry import open_source
+from streamer.errors import ServiceError, SourceError
+from streamer.lifecycle import Deadline
+from streamer.records.stream import StreamDefinition
+from streamer.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STOP_S = 8.0
+"""For the last frames of a stream that is changed or given up: short enough for the group to wait."""
+REPLACED = "replaced by another source"
+REMOVED = "removed from the streams"
+
+
+class Serving:
+    """Belongs to one thread.
+
+    finished: told each finite stream that came to its end.
+    anew: files begin at their beginning, even where a run was broken off.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        publisher: Publisher,
+        sizes: NetworkSizes,
+        finished: Callable[[StreamDefinition], None] = lambda _: None,
+    ) -> None:
+        self._settings, self._publisher, self._sizes, self._finished = settings, publisher, sizes, finished
+        self._runners: dict[str, Runner] = {}
+        self._served: dict[str, Defined] = {}  # what each runner was started or changed by
+        self._over: set[str] = set()
+        self.anew = False
+        self._had_ended: dict[str, Defined] = {}  # found to be over before they were started
+
+    @property
+    def runners(self) -> Mapping[str, Runner]:
+        """By stream, those included that are over."""
+        return self._runners
+
+    def apply(self, wanted: Mapping[str, Defined]) -> None:
+        """Makes what runs agree with `wanted`; what is already right goes on untouched."""
+        try:
+            self._sizes.refresh(defined.definition for defined in wanted.values())
+        except ServiceError as error:
+            log.warning("network sizes are not known: %s", error)
+        self._reap()
+        self._stop(self._runners.keys() - wanted.keys(), REMOVED)
+        paused = {stream for stream, defined in wanted.items() if defined.definition.paused}
+        self._stop(paused & self._runners.keys(), "")
+        for stream, runner in list(self._runners.items()):
+            self._change(stream, runner, wanted[stream])
+        new = wanted.keys() - paused - self._runners.keys()
+        self._start({stream: wanted[stream] for stream in new if wanted[stream] != self._had_ended.get(stream)})
+
+    def leave(self, streams: Collection[str]) -> None:
+        """Gives streams up to another process, which goes on with them: their sources are closed on return."""
+        for stream in streams:
+            self._had_ended.pop(stream, None)
+        self._stop(self._runners.keys() & set(streams), "")
+
+    def stop(self, deadline: Deadline) -> None:
+        """Ends all."""
+        self._end(list(self._runners), deadline, "")
+
+    def _change(self, stream: str, runner: Runner, new: Defined) -> None:
+        old = self._served[stream]
+        if new.written_ms != old.written_ms and runner.over:
+            self._end([stream], Deadline(STOP_S), "")  # written again: it is to run again
+            return
+        treatment = self._treatment(new.definition)
+        if _differ(old.definition, new.definition, SAME_OPENING):
+            self._stop([stream], REPLACED if _differ(old.definition, new.definition, SAME_SOURCE) else "")
+        elif treatment != runner.treatment:
+            runner.treat(treatment)
+            log.info("changed", extra={"stream": stream})
+        if stream in self._runners:
+            self._served[stream] = new
+
+    def _start(self, new: Mapping[str, Defined]) -> None:
+        if not new:
+            return
+        try:
+            # One pass through the log for all of them.
+            last = find_positions(self._settings, new, self._publisher.partition)
+        except ServiceError as error:
+            log.warning("streams wait, their last frames can't be read: %s", error)
+            return
+        for stream, defined in new.items():
+            self._begin(defined, last.get(stream))
+
+    def _begin(self, defined: Defined, last: Position | None) -> None:
+        definition = defined.definition
+        try:
+            live = open_source(definition, self._settings.produce).live
+        except SourceError:
+            live = True  # the runner says what is wrong when it tries the same
+        if last and last.ended and not last.error and not live and last.captured_ms >= defined.written_ms:
+            self._had_ended[definition.id] = defined  # this very definition has run to its end before
+            self._finished(definition)
+            return
+        start = start_from(last, live or self.anew, unix_ms())
+        if start.index:
+            log.info(
+                "goes on with picture %d of a run that was broken off", start.index, extra={"stream": definition.id}
+            )
+        runner = Runner(self._treatment(definition), start, self._publisher, self._settings.produce, live)
+        self._runners[definition.id], self._served[definition.id] = runner, defined
+        runner.start()
+
+    def _treatment(self, definition: StreamDefinition) -> Treatment:
+        return Treatment(definition, self._sizes.of(definition))
+
+    def _reap(self) -> None:
+        for stream, runner in self._runners.items():
+            if runner.over and stream not in self._over:
+                self._over.add(stream)
+                if runner.state is State.ENDED:
+                    self._finished(runner.definition)
+
+    def _stop(self, streams: Iterable[str], ending: str) -> None:
+        self._end(list(streams), Deadline(STOP_S), ending)
+
+    def _end(self, streams: list[str], deadline: Deadline, ending: str) -> None:
+        # All are told first: closing takes as long as the slowest, not as all together.
+        for stream in streams:
+            self._runners[stream].stop(deadline, ending)
+        for stream in streams:
+            if not self._runners[stream].join(deadline):
+                log.error("its source does not close; given up", extra={"stream": stream})
+            del self._runners[stream], self._served[stream]
+            self._over.discard(stream)
+            metrics.forget(stream)
+
+
+def _differ(old: StreamDefinition, new: StreamDefinition, fields: Iterable[str]) -> bool:
+    return any(getattr(old, field) != getattr(new, field) for field in fields)

@@ -1,0 +1,92 @@
+"""How a stream is treated, as options of `streamer produce SOURCE` and `streamer streams add|set`."""
+
+import argparse
+import re
+from typing import Any
+
+_PLAIN = ("fps", "transport", "quality", "rotate", "freshness", "pace", "loop", "video")
+_NONE = "none"
+
+
+def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Adds one option per field of a stream's definition."""
+    add = parser.add_argument
+    add("--fps", type=_or_none(float), metavar="N", help="take so many frames per second; none: all (default)")
+    add("--transport", metavar="SIZE", help="that travels: full (default), network or 640x360")
+    add("--quality", type=_or_none(int), metavar="Q", help="of the JPEGs, 30 to 100; none: 90, or 95 scaled (default)")
+    add("--freshness", metavar="HOW", help="latest (default), bounded:500 (ms), every (default with --pace fast)")
+    add("--pace", choices=("realtime", "fast"), help="files: by their own clock (default), or at full speed")
+    add("--loop", action=argparse.BooleanOptionalAction, help="files: start again at the end, for ever")
+    add("--rotate", type=int, metavar="DEGREES", help="clockwise: 0, 90, 180 or 270")
+    add("--crop", type=_crop, metavar="X,Y,W,H", help="only this part, in pixels of the upright source; none: all")
+    add(
+        "--mask",
+        dest="masks",
+        action="append",
+        type=_mask,
+        metavar="X,Y;X,Y;X,Y[:pixelate]",
+        help="a polygon that never leaves the producer, filled or pixelated; may be repeated; none: no mask",
+    )
+    add("--option", dest="options", action="append", type=_option, metavar="K=V", help="for FFmpeg; may be repeated")
+    add("--video", type=int, metavar="N", help="which of the source's video streams, from 0 (default)")
+    add(
+        "--pipeline",
+        dest="pipelines",
+        action="append",
+        metavar="NAME",
+        help="that reads it (default: main); repeatable",
+    )
+
+
+def treatment(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a definition that were given."""
+    fields = {name: _value(getattr(arguments, name)) for name in _PLAIN if getattr(arguments, name) is not None}
+    if arguments.crop is not None:
+        fields["crop"] = _value(arguments.crop)
+    if arguments.masks:
+        fields["masks"] = tuple(mask for mask in arguments.masks if mask != _NONE)
+    if arguments.options:
+        fields["options"] = dict(arguments.options)
+    if arguments.pipelines:
+        fields["pipelines"] = tuple(arguments.pipelines)
+    if fields.get("pace") == "fast":
+        fields.setdefault("freshness", "every")
+    return fields
+
+
+def _value(given: Any) -> Any:
+    return None if given == _NONE else given
+
+
+def _or_none(kind: type[float] | type[int]) -> Any:
+    def convert(text: str) -> float | int | str:
+        return text if text == _NONE else kind(text)
+
+    convert.__name__ = kind.__name__  # argparse names it in its message
+    return convert
+
+
+def _crop(text: str) -> Any:
+    if text == _NONE:
+        return text
+    left, top, width, height = map(int, text.split(","))
+    return {"left": left, "top": top, "width": width, "height": height}
+
+
+def _mask(text: str) -> Any:
+    if text == _NONE:
+        return text
+    points, _, mode = text.partition(":")
+    pairs = [tuple(map(float, point.split(","))) for point in re.split(r"[;\s]+", points.strip())]
+    return {"points": pairs, "mode": mode or "fill"}
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r}: NAME=VALUE, e.g. rtsp_transport=udp")
+    return name, value
+
+
+# argparse names the function when it refuses a value.
+_crop.__name__, _mask.__name__ = "crop", "mask"
