@@ -161,12 +161,11 @@ def quantised(shared: Path, tmp_path_factory: pytest.TempPathFactory, pictures: 
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_eight_bits(
+def test_eight_bits_even_where_an_engine_gets_them_wrong(
     quantised: Path, pictures: list[NDArray[np.uint8]], expected: list[Detections], engine: str
 ) -> None:
     if engine == "openvino":
         pytest.importorskip("openvino")
     boxes = found(detector(quantised, engine=engine), pictures)
     again = [each for pair in zip(expected, boxes, strict=True) for each in found_again(*pair, 0.5, above=0.5)]
-    print(np.mean(again))
-    assert np.mean(again) > 0.6
+    assert np.mean(again) > 0.9

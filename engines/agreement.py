@@ -1,0 +1,37 @@
+"""Whether two engines compute the same from the same file."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.engine import Engine
+
+_SQUARES = (4, 8, 16)  # per side, of the sample pictures
+_ENOUGH = 0.8  # with INT8 kernels that are right it is .95, with wrong ones under .4
+
+
+def agree(engine: Engine, other: Engine) -> bool:
+    """Whether both answer alike to what differs between pictures of coloured squares and a grey one.
+
+    Answers to a single picture are alike even if one engine is blind: most of an answer is where the boxes' grid
+    cells lie. Rounding in 8 bits makes small differences, so the correlation is looked at, not the values.
+    """
+    changes = zip(_changes(engine), _changes(other), strict=True)
+    with np.errstate(invalid="ignore"):  # where nothing changes there is no correlation, so they don't agree
+        return float(np.mean([np.corrcoef(one, two)[0, 1] for one, two in changes])) >= _ENOUGH
+
+
+def _changes(engine: Engine) -> list[NDArray[Any]]:
+    grey, *others = (_answer(engine, squares) for squares in (1, *_SQUARES))
+    return [answer - grey for answer in others]
+
+
+def _answer(engine: Engine, squares: int) -> NDArray[Any]:
+    """All outputs in one row, for pictures of squares in colours that are the same each time."""
+    spec = engine.input
+    colours = np.random.default_rng(squares).random((spec.batch, 3, squares, squares))
+    rows = np.arange(spec.height) * squares // spec.height
+    columns = np.arange(spec.width) * squares // spec.width
+    batch = np.ascontiguousarray(colours[:, :, rows][:, :, :, columns], spec.dtype)
+    return np.concatenate([output.astype(np.float64).ravel() for output in engine.infer(batch)])
