@@ -3,11 +3,10 @@
 kafka-python is imported on use: it takes a quarter of a second.
 """
 
-import logging
 import os
 import socket
 import ssl
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 T = TypeVar("T")
-# After the first try the cause is looked for: a wrong password needn't wait for the whole connect_timeout_s.
-FIRST_TRY_S = 3.0
 PROBE_STEP_S = 5.0
+RETRY_S = 0.2
 
 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -104,13 +102,41 @@ def connect_admin(kafka: KafkaSettings, **options: Any) -> "KafkaAdminClient":
 
 
 def kafka_error(kafka: KafkaSettings, error: Exception) -> ServiceError:
-    """What a failed Kafka operation means for the user."""
+    """What a failed Kafka operation means for the user; a missing right is named."""
     from kafka.errors import AuthorizationError
 
     where = f"Kafka at {kafka.bootstrap_servers}"
-    if isinstance(error, AuthorizationError):
-        return ServiceError(f"{where}: no right for this: {error}; grant it to {kafka.sasl_username or 'this user'}")
-    return ServiceError(f"{where}: {error}")
+    if not isinstance(error, AuthorizationError):
+        return ServiceError(f"{where}: {error}")
+    kind, rights = _RIGHTS.get(type(error).__name__, ("this", "it"))
+    # kafka-python gives a name, a set of names, or nothing.
+    names = [name for arg in error.args for name in (sorted(arg) if isinstance(arg, set) else [arg])]
+    what = " ".join([kind, *map(str, names)])
+    return ServiceError(f"{where}: {kafka.sasl_username or 'this user'} has no right to {what}: grant {rights}")
+
+
+_RIGHTS = {
+    "TopicAuthorizationFailedError": ("topic", "Describe, and Read or Write"),
+    "GroupAuthorizationFailedError": ("group", "Read on it"),
+    "TransactionalIdAuthorizationFailedError": ("the transactional id", "Describe and Write on those that it uses"),
+    "ClusterAuthorizationFailedError": ("the cluster", "IdempotentWrite, or Create for making topics"),
+}
+
+
+def topic_missing(kafka: KafkaSettings, topic: str) -> ServiceError:
+    """Why a topic can't be found: it does not exist, or (what a consumer sees as the same) it is not for us."""
+    from kafka.errors import KafkaError, TopicAuthorizationFailedError
+
+    admin = connect_admin(kafka)
+    try:
+        described = admin.describe_topics([topic])
+    except KafkaError as error:
+        return kafka_error(kafka, error)
+    finally:
+        admin.close()
+    if any(found["error_code"] == TopicAuthorizationFailedError.errno for found in described):
+        return kafka_error(kafka, TopicAuthorizationFailedError(topic))
+    return ServiceError(f"topic {topic} does not exist: run `streamer topics create`")
 
 
 def tls_context(kafka: KafkaSettings) -> ssl.SSLContext | None:
@@ -144,53 +170,21 @@ def _file_named(key: str, file: Path) -> Iterator[None]:
 
 
 def _connect(kafka: KafkaSettings, make: Callable[..., T], options: dict[str, Any]) -> T:
-    """Makes a client. A broker that is not there yet is waited for, one that refuses us is not.
+    """Makes a client once a broker lets us in. One that is not there yet is waited for, one that refuses us is not.
 
-    kafka-python has one error for every failed start; the probe finds the cause.
+    Asked before kafka-python is, because that has one error for every failed start, takes its whole time-out
+    to raise it, and leaves sockets behind.
     """
     from kafka.errors import KafkaError
 
     from streamer.broker_probe import refusal
 
-    deadline, patience_s = Deadline(kafka.connect_timeout_s), FIRST_TRY_S
-    while True:
-        wait_s = min(deadline.remaining(), patience_s)
-        try:
-            with _quiet:
-                return make(**options | {"bootstrap_timeout_ms": round(wait_s * 1000)})
-        except KafkaError as error:
-            why = refusal(kafka, options["ssl_context"], PROBE_STEP_S)
-            if (why and why.lasting) or deadline.passed:
-                cause = why.reason if why else f"no answer in time ({error})"
-                raise ServiceError(f"Kafka at {kafka.bootstrap_servers}: {cause}") from None
-            patience_s = kafka.connect_timeout_s
-
-
-class _Quiet:
-    """Keeps what kafka-python logs of each failed attempt from the user, who gets the cause instead.
-
-    Several threads may be in it at once: the last one out brings the log back.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._level = logging.NOTSET
-
-    def __enter__(self) -> None:
-        logger = logging.getLogger("kafka")
-        with self._lock:
-            if self._inside == 0:
-                self._level = logger.level
-                if not logger.isEnabledFor(logging.DEBUG):
-                    logger.setLevel(logging.CRITICAL)
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                logging.getLogger("kafka").setLevel(self._level)
-
-
-_quiet = _Quiet()
+    deadline = Deadline(kafka.connect_timeout_s)
+    while why := refusal(kafka, options["ssl_context"], min(kafka.connect_timeout_s, PROBE_STEP_S)):
+        if why.lasting or deadline.passed:
+            raise ServiceError(f"Kafka at {kafka.bootstrap_servers}: {why}")
+        time.sleep(min(RETRY_S, deadline.remaining()))
+    try:
+        return make(**options, bootstrap_timeout_ms=round(kafka.connect_timeout_s * 1000))
+    except KafkaError as error:
+        raise ServiceError(f"Kafka at {kafka.bootstrap_servers}: {error}") from None

@@ -1,8 +1,7 @@
 """Why a broker does not let us in, found out by speaking to it step by step: connect, TLS, login.
 
-kafka-python reports every failed start as the same time-out; the cause is only in its log, and not always there
-(an answer that arrives together with the end of the connection is thrown away). This speaks just enough of
-Kafka's protocol to know.
+kafka-python reports every failed start as the same time-out; the cause is only in its log, and not always there:
+an answer that arrives together with the end of the connection is thrown away.
 """
 
 import secrets
@@ -31,7 +30,7 @@ class Refusal(Exception):
 
     def __init__(self, reason: str, lasting: bool = True) -> None:
         super().__init__(reason)
-        self.reason, self.lasting = reason, lasting
+        self.lasting = lasting
 
 
 def refusal(kafka: KafkaSettings, context: ssl.SSLContext | None, timeout_s: float) -> Refusal | None:
@@ -40,14 +39,15 @@ def refusal(kafka: KafkaSettings, context: ssl.SSLContext | None, timeout_s: flo
     context: for TLS, None for a protocol without it.
     timeout_s: for each step with each server.
     """
-    first = None
+    whys = []
     for server in kafka.bootstrap_servers.split(","):
         try:
             _try_server(kafka, server.strip(), context, timeout_s)
             return None
         except Refusal as why:
-            first = first or why
-    return first
+            whys.append(why)
+    # A broker that is down says less than one that refuses us.
+    return next((why for why in whys if why.lasting), whys[0])
 
 
 def split_address(server: str) -> tuple[str, int]:
@@ -141,7 +141,7 @@ def _log_in(wire: "Wire", kafka: KafkaSettings) -> None:
         raise Refusal("it wants no login on this port: set kafka.security_protocol to PLAINTEXT or SSL")
     if code == UNSUPPORTED_MECHANISM:
         offered = [answer.string() for _ in range(answer.number(">i"))]
-        raise Refusal(f"it does not offer kafka.sasl_mechanism {mechanism}, but {', '.join(offered)}")
+        raise Refusal(f"it does not offer kafka.sasl_mechanism {mechanism}, but {', '.join(sorted(offered))}")
     name, password = kafka.sasl_username, kafka.sasl_password.get_secret_value()
     if mechanism == "PLAIN":
         _authenticate(wire, f"\0{name}\0{password}".encode(), name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from streamer.broker import connect_consumer, connect_producer
+from streamer.broker import connect_consumer, connect_producer, kafka_error, topic_missing
 from streamer.errors import ServiceError, UsageError
 from streamer.records.stream import PipelineDefinition, StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
@@ -46,7 +46,7 @@ class Catalog(Generic[T]):
         deadline = time.monotonic() + timeout_s
         numbers = consumer.partitions_for_topic(self._topic)
         if not numbers:
-            raise ServiceError(f"topic {self._topic} does not exist: run `streamer topics create`")
+            raise topic_missing(self._kafka, self._topic)
         partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
@@ -118,6 +118,6 @@ def write_definitions(kafka: KafkaSettings, topic: str, definitions: Mapping[str
         for future in sent:
             future.get(timeout=20)
     except KafkaError as error:
-        raise ServiceError(f"topic {topic}: {error}") from None
+        raise kafka_error(kafka, error) from None
     finally:
         producer.close(timeout=5)

@@ -103,7 +103,7 @@ def _deviations(admin: "KafkaAdminClient", topics: Iterable[Topic]) -> Iterator[
     for topic in topics:
         held = actual.get(topic.name, {})
         if not held:
-            raise ServiceError(f"no right to read the settings of topic {topic.name}: grant DescribeConfigs")
+            raise ServiceError(f"no right to the settings of topic {topic.name}: grant DescribeConfigs, AlterConfigs")
         deviating = {key: held.get(key, "") for key, value in topic.config.items() if held.get(key) != value}
         if deviating:
             yield topic, deviating
@@ -164,7 +164,7 @@ def _partition_counts(admin: "KafkaAdminClient", topics: Iterable[Topic]) -> dic
         if described["error_code"] == 0:
             counts[described["name"]] = len(described["partitions"])
         elif error is not UnknownTopicOrPartitionError:
-            raise error(f"topic {described['name']}")
+            raise error(described["name"])
     return counts
 
 

@@ -30,6 +30,9 @@ _PROPERTIES = {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
+    # After a crash the controller lets the broker in again when its last session has run out (9 s by default).
+    "broker.session.timeout.ms": "4000",
+    "broker.heartbeat.interval.ms": "1000",
     # Frames are many: what retention allows to go, goes soon.
     "log.retention.check.interval.ms": "30000",
     "log.segment.delete.delay.ms": "5000",
