@@ -106,7 +106,7 @@ class Service:
             delete_topics(self._settings)
         except StreamerError as error:
             # The broker may be what failed; its retention empties what stays behind.
-            log.warning("the topics %s* stay behind: %s", self._settings.kafka.topic_prefix, error)
+            log.error("the topics %s* stay behind: %s", self._settings.kafka.topic_prefix, error)
 
 
 def _for_children(settings: Settings, workers: int) -> Settings:

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = service_settings(arguments)
     definitions = stream_definitions(arguments, settings, freshness="latest", loop=arguments.loop)
-    configure_logging(settings.telemetry.model_copy(update={"log_level": "WARNING"}))
+    configure_logging(settings.telemetry.model_copy(update={"log_level": "ERROR"}))
     console = Console()
     tallies = _watch(settings, definitions, arguments.workers, console)
     console.print(summary_table(tallies))

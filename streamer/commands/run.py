@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     for definition in definitions:
         if definition.source.startswith(_ENDLESS):
             raise UsageError(f"{definition.source} never ends: watch it with `streamer demo`")
-    configure_logging(settings.telemetry.model_copy(update={"log_level": "WARNING"}))
+    configure_logging(settings.telemetry.model_copy(update={"log_level": "ERROR"}))
     console = Console(stderr=True)
     with _output(arguments.output) as file:
         tallies = _detect(settings, definitions, arguments.workers, file, console)
