@@ -115,6 +115,8 @@ class Reconnecting:
             self._hold(source)
             source.open()
             yield from self._numbered(source, start_index)
+            if source.live:
+                raise SourceError("the source ended the connection")
         except SourceError as error:
             if self._stop.is_set():
                 return None  # closing a source makes it fail in many ways, none of them news
@@ -125,8 +127,6 @@ class Reconnecting:
             return mask(str(error))
         finally:
             self._let_go()
-        if source.live:
-            return "the source ended the connection"
         if not self._stop.is_set():
             self._report(State.ENDED, "")
         return None

@@ -83,7 +83,8 @@ class FolderSource:
     def _read(self, path: Path) -> "VideoFrame | None":
         try:
             with av.open(str(path)) as container:
-                return next(container.decode(video=0))
+                frame: VideoFrame = next(container.decode(video=0))
+                return frame
         except (av.error.FFmpegError, OSError, StopIteration, IndexError) as error:
             self.faults += 1
             log.warning("%s can't be read as a picture: %s", path, getattr(error, "strerror", None) or "nothing in it")

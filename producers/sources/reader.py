@@ -2,14 +2,17 @@
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from producers.sources.container import describe, format_name
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
     from producers.sources.container import VideoPacket
@@ -37,14 +40,14 @@ class _Mailbox(Generic[T]):
         while not self._left.is_set():
             try:
                 self._items.put(item, timeout=_LOOK_UP_S)
-                return not self._left.is_set()
             except queue.Full:
                 continue
+            return not self._left.is_set()
         return False
 
     def get(self, timeout_s: float) -> T | None:
         """The next item; None: left. Raises queue.Empty when none came in time."""
-        item = None if self._left.is_set() else self._items.get(timeout=max(timeout_s, 0.0))
+        item = None if self._left.is_set() else self._items.get(timeout=timeout_s)
         return None if self._left.is_set() else item
 
     def leave(self) -> None:
@@ -54,36 +57,59 @@ class _Mailbox(Generic[T]):
         with suppress(queue.Full):
             self._items.put_nowait(None)
 
-    @property
-    def left(self) -> bool:
-        return self._left.is_set()
-
 
 class StalledError(Exception):
     """Nothing came for the time allowed, though the connection is open."""
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What the decoding thread needs to know of an open stream. Holds nothing that the reading thread can free.
+
+    time_base: seconds per unit of the time stamps. rate: pictures/s on average, None if not known.
+    finite: the server says how long it is. format: FFmpeg's name of the container.
+    """
+
+    codec: "VideoCodecContext"
+    time_base: Fraction | None
+    rate: Fraction | None
+    finite: bool
+    format: str
+    description: str
+
+    @classmethod
+    def of(cls, container: "InputContainer", stream: "VideoStream") -> "Connection":
+        """The connection of an open container."""
+        return cls(
+            codec=stream.codec_context,
+            time_base=stream.time_base,
+            rate=stream.average_rate,
+            finite=container.duration is not None,
+            format=format_name(container),
+            description=describe(container, stream),
+        )
+
+
 class Reader:
     """Opens a container and reads one stream's packets in the background. One use.
 
-    The thread ends, and the connection with it, soon after close(); if FFmpeg blocks, when its own time limit is
-    over. The container is never closed by hand: it goes with the last packet that refers to it, so the thread
-    that decodes can't be left with freed memory.
+    The reading thread owns the container and closes it when it ends: soon after close(), or, while FFmpeg blocks,
+    when FFmpeg's own time limit is over. Packets and the codec outlive the container, the stream does not.
 
     connect: opens the container and chooses the stream; runs in the thread. Its read limit must be finite.
     """
 
     def __init__(self, connect: "Callable[[], tuple[InputContainer, VideoStream]]", name: str) -> None:
         self._connect, self._name = connect, name
-        self._opened: _Mailbox[tuple[InputContainer, VideoStream] | _Failed] = _Mailbox()
+        self._opened: _Mailbox[Connection | _Failed] = _Mailbox()
         self._packets: _Mailbox[VideoPacket | _Failed] = _Mailbox()
         self._wanted = threading.Event()
 
-    def open(self, timeout_s: float) -> "tuple[InputContainer, VideoStream] | None":
-        """The container and its stream; None: closed meanwhile.
+    def open(self, timeout_s: float) -> Connection | None:
+        """Connects; None: closed meanwhile.
 
         Raises:
-            whatever `connect` raises; StalledError: it took too long.
+            StalledError: it took too long. Whatever `connect` raises.
         """
         threading.Thread(target=self._run, name=f"read {self._name}", daemon=True).start()
         try:
@@ -95,10 +121,10 @@ class Reader:
             raise opened.error
         return opened
 
-    def packets(self, patience: "Callable[[], float]") -> "Iterator[VideoPacket]":
+    def packets(self, silence_s: float) -> "Iterator[VideoPacket]":
         """The packets as they arrive, the empty one at the end included; ends early when closed.
 
-        patience: seconds that may still pass without a packet.
+        silence_s: longest wait for a packet.
 
         Raises:
             StalledError: none came for so long. FFmpegError: reading failed.
@@ -106,7 +132,7 @@ class Reader:
         self._wanted.set()
         while True:
             try:
-                packet = self._packets.get(patience())
+                packet = self._packets.get(silence_s)
             except queue.Empty:
                 raise StalledError from None
             if packet is None:
@@ -130,29 +156,17 @@ class Reader:
         except Exception as error:
             self._opened.put(_Failed(error))
             return
-        if not self._opened.put((container, stream)):
-            return
-        # Read on only when somebody decodes, or the first pictures would be old before they are wanted.
-        self._wanted.wait()
         try:
-            for packet in container.demux(stream):
-                if not self._packets.put(packet):
-                    return
+            if self._opened.put(Connection.of(container, stream)):
+                # Read on only when somebody decodes, or the first pictures would be old before they are wanted.
+                self._wanted.wait()
+                self._read(container, stream)
         except Exception as error:
             self._packets.put(_Failed(error))
+        finally:
+            container.close()
 
-
-class Patience:
-    """How long one may still wait for a picture."""
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self.renew()
-
-    def renew(self) -> None:
-        """A picture came."""
-        self._until = time.monotonic() + self._limit_s
-
-    def __call__(self) -> float:
-        """Seconds left, negative when over."""
-        return self._until - time.monotonic()
+    def _read(self, container: "InputContainer", stream: "VideoStream") -> None:
+        for packet in container.demux(stream):
+            if not self._packets.put(packet):
+                return

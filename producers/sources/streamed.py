@@ -1,6 +1,7 @@
 """A source behind a connection, whatever its kind: read in the background, watched for silence."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,9 @@ import av
 from producers.pacing import Pacer
 from producers.picture import Picture
 from producers.sources.clock import ReportedClock
-from producers.sources.container import describe, format_name
 from producers.sources.decoder import Decoder
 from producers.sources.numbering import Counted, Ranked
-from producers.sources.reader import Patience, Reader, StalledError
+from producers.sources.reader import Connection, Reader, StalledError
 from producers.sources.skipping import only_arriving
 from producers.sources.timeline import ArrivalTimeline, Timeline
 from producers.sources.track import Track, all_needed
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 # Segments come whole, some seconds each, with silence between them.
 _SEGMENTED = "hls"
-_SEGMENTED_PATIENCE = 6
+# Times stall_timeout_s: the silence between segments, and how long packets may come without a picture. Whoever joins
+# in the middle waits for the next key picture, and cameras that save bandwidth send one in 10 s or more.
+_PATIENCE = 6
 # No time stamps of their own: FFmpeg makes them up from an assumed rate.
 _WITHOUT_CLOCK = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe", "h264", "hevc", "m4v"})
 
@@ -55,11 +57,10 @@ class StreamedSource:
         self._definition, self._settings, self._name, self._explain = definition, settings, name, explain
         self.live = True
         self._reader = Reader(connect, name)
-        self._stream: VideoStream | None = None
-        self._format = ""
+        self._connection: Connection | None = None
         self._decoder: Decoder | None = None
-        self._description = ""
         self._closed = threading.Event()
+        self._last_picture = 0.0
 
     @property
     def faults(self) -> int:
@@ -77,14 +78,12 @@ class StreamedSource:
         except StalledError:
             raise SourceError(f"{self._name}: no answer within {limit_s:g} s") from None
         if opened:
-            container, self._stream = opened
-            self._format = format_name(container)
-            self.live = container.duration is None
-            self._description = describe(container, self._stream)
+            self._connection = opened
+            self.live = not opened.finite
 
     def describe(self) -> str:
         """See `Source`."""
-        return self._description
+        return self._connection.description if self._connection else ""
 
     def close(self) -> None:
         """See `Source`."""
@@ -95,50 +94,54 @@ class StreamedSource:
         """See `Source`. A file is decoded from its start, and the pictures before `start_index` are dropped."""
         if self._closed.is_set():
             return
-        if self._stream is None:
+        if self._connection is None:
             raise SourceError(f"{self._name}: not open")
-        patience = Patience(self._stall_s)
         # Segments arrive in bursts; their own clock spreads the pictures evenly again.
-        pacer = Pacer(self._closed) if self.live and self._format == _SEGMENTED else None
+        pacer = Pacer(self._closed) if self.live and self._segmented else None
         try:
-            for picture in self._track(self._stream, patience):
+            for picture in self._track(self._connection):
                 if self._closed.is_set() or (pacer and not pacer.wait(picture)):
                     return
                 if self.live or picture.index >= start_index:
                     yield picture
                 # Only our own waiting counts, not the time that the picture's taker needed.
-                patience.renew()
+                self._last_picture = time.monotonic()
         except StalledError:
             raise SourceError(self._silence()) from None
         except (av.error.FFmpegError, OSError) as error:
             raise self._explain(error) from None
 
     @property
-    def _stall_s(self) -> float:
-        return self._settings.stall_timeout_s * (_SEGMENTED_PATIENCE if self._format == _SEGMENTED else 1)
+    def _segmented(self) -> bool:
+        return self._connection is not None and self._connection.format == _SEGMENTED
+
+    @property
+    def _silence_s(self) -> float:
+        return self._settings.stall_timeout_s * (_PATIENCE if self._segmented else 1)
 
     def _silence(self) -> str:
         why = self._decoder.last_fault if self._decoder else ""
-        return f"{self._name}: connected, but no picture for {self._stall_s:g} s" + (f" ({why})" if why else "")
+        seconds = time.monotonic() - self._last_picture
+        return f"{self._name}: connected, but no picture for {seconds:.0f} s" + (f" ({why})" if why else "")
 
-    def _track(self, stream: "VideoStream", patience: Patience) -> Iterator[Picture]:
+    def _track(self, connection: Connection) -> Iterator[Picture]:
         threads = self._settings.decoder_threads
-        codec = stream.codec_context
+        codec = connection.codec
         self._decoder = Decoder(codec, self._name, threads=threads, live=self.live)
         reported = ReportedClock()
-        packets = self._watched(patience, reported)
+        packets = self._watched(reported)
         source_time = reported.time if self.live else None
-        if not (self.live and self._format in _WITHOUT_CLOCK):
-            timeline = Timeline(stream.time_base, stream.average_rate)
+        if not (self.live and connection.format in _WITHOUT_CLOCK):
+            timeline = Timeline(connection.time_base, connection.rate)
             return Track(self._decoder, Counted(), timeline, source_time).pictures(all_needed(packets))
         arrival = ArrivalTimeline()
         planned = only_arriving(packets, arrival, self._definition.fps if codec.codec.intra_only else None)
         return Track(self._decoder, Ranked(), arrival, source_time).pictures(planned)
 
-    def _watched(self, patience: Patience, clock: ReportedClock) -> "Iterator[VideoPacket]":
-        for packet in self._reader.packets(patience):
-            # Packets that give no picture (damage, an encoder that repeats its headers) don't renew patience.
-            if patience() < 0:
+    def _watched(self, clock: ReportedClock) -> "Iterator[VideoPacket]":
+        self._last_picture = time.monotonic()
+        for packet in self._reader.packets(self._silence_s):
+            if time.monotonic() > self._last_picture + self._settings.stall_timeout_s * _PATIENCE:
                 raise StalledError
             clock.read(packet)
             yield packet

@@ -1,0 +1,104 @@
+"""A looping RTSP camera for tests. Runs under the system's Python, where GStreamer's bindings are.
+
+    /usr/bin/python3 rtsp_server.py CLIP.mp4 [--port N] [--user U --password P --auth basic|digest]
+
+Serves the H.264 of CLIP at rtsp://127.0.0.1:PORT/live without transcoding it; prints the port when ready.
+"""
+
+import argparse
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstApp", "1.0")
+gi.require_version("GstRtsp", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+
+CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
+LAUNCH = (
+    f'( appsrc name=src is-live=false format=time max-bytes=400000 caps="{CAPS}" '
+    "! identity sync=true ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 )"
+)
+
+
+def read_access_units(clip):
+    """[(bytes, pts, dts)] in ns, and how long all of them last."""
+    pipeline = Gst.parse_launch(
+        f"filesrc location={clip} ! qtdemux ! h264parse config-interval=-1 ! {CAPS} ! appsink name=sink sync=false"
+    )
+    sink = pipeline.get_by_name("sink")
+    pipeline.set_state(Gst.State.PLAYING)
+    units = []
+    while sample := sink.emit("pull-sample"):
+        buffer = sample.get_buffer()
+        units.append((buffer.extract_dup(0, buffer.get_size()), buffer.pts, buffer.dts, buffer.duration))
+    pipeline.set_state(Gst.State.NULL)
+    start = min(unit[2] for unit in units)
+    span = units[-1][2] + units[-1][3] - start
+    return [(data, pts - start, dts - start) for data, pts, dts, _ in units], span
+
+
+class Loop:
+    """Feeds every client from the clip's start."""
+
+    def __init__(self, units, span):
+        self.units, self.span = units, span
+
+    def configure(self, _factory, media):
+        state = {"next": 0}
+        media.get_element().get_by_name("src").connect("need-data", self.push, state)
+
+    def push(self, source, _length, state):
+        rounds, number = divmod(state["next"], len(self.units))
+        data, pts, dts = self.units[number]
+        buffer = Gst.Buffer.new_wrapped(data)
+        buffer.pts, buffer.dts = pts + rounds * self.span, dts + rounds * self.span
+        state["next"] += 1
+        source.emit("push-buffer", buffer)
+
+
+def protect(server, factory, user, password, method):
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "user")
+    if method == "basic":
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+    else:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(user, password, token)
+    permissions = GstRtspServer.RTSPPermissions()
+    permissions.add_role("user")
+    permissions.add_permission_for_role("user", "media.factory.access", True)
+    permissions.add_permission_for_role("user", "media.factory.construct", True)
+    factory.set_permissions(permissions)
+    server.set_auth(auth)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("clip")
+    parser.add_argument("--port", default="0")
+    parser.add_argument("--user")
+    parser.add_argument("--password")
+    parser.add_argument("--auth", choices=("basic", "digest"), default="basic")
+    arguments = parser.parse_args()
+    Gst.init(None)
+    loop = Loop(*read_access_units(arguments.clip))
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(arguments.port)
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(LAUNCH)
+    factory.set_shared(False)
+    factory.connect("media-configure", loop.configure)
+    if arguments.user:
+        protect(server, factory, arguments.user, arguments.password, arguments.auth)
+    server.get_mount_points().add_factory("/live", factory)
+    if not server.attach(None):
+        raise SystemExit(f"port {arguments.port} is taken")
+    print(server.get_bound_port(), flush=True)
+    GLib.MainLoop().run()
+
+
+main()
