@@ -7,14 +7,13 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamer.errors import ServiceError, UsageError
 from streamer.lifecycle import Deadline
 from streamer.settings import KafkaSettings
+from streamer.tls import file_named, trusting
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -147,26 +146,13 @@ def tls_context(kafka: KafkaSettings) -> ssl.SSLContext | None:
     """
     if not kafka.security_protocol.endswith("SSL"):
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = trusting(kafka.ssl_cafile, "kafka.ssl_cafile")
     context.check_hostname = kafka.ssl_check_hostname
-    if kafka.ssl_cafile is None:
-        context.load_default_certs()
-    else:
-        with _file_named("ssl_cafile", kafka.ssl_cafile):
-            context.load_verify_locations(kafka.ssl_cafile)
     if kafka.ssl_certfile:
-        with _file_named("ssl_certfile, ssl_keyfile or ssl_key_password", kafka.ssl_certfile):
+        with file_named("kafka.ssl_certfile, ssl_keyfile or ssl_key_password", kafka.ssl_certfile):
             # A function, else OpenSSL asks the terminal for the password of an encrypted key.
             context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile, kafka.ssl_key_password.get_secret_value)
     return context
-
-
-@contextmanager
-def _file_named(key: str, file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:  # ssl.SSLError is one
-        raise UsageError(f"kafka.{key}: {file} can't be used: {error.strerror or error}") from None
 
 
 def _connect(kafka: KafkaSettings, make: Callable[..., T], options: dict[str, Any]) -> T:

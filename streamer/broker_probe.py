@@ -23,6 +23,7 @@ from streamer.broker_wire import (
     string_field,
 )
 from streamer.settings import KafkaSettings
+from streamer.tls import certificate_advice
 
 
 class Refusal(Exception):
@@ -94,7 +95,8 @@ def _secure(plain: socket.socket, host: str, context: ssl.SSLContext, is_plain: 
     try:
         return context.wrap_socket(plain, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
-        raise Refusal(_certificate_advice(host, error)) from None
+        advice = certificate_advice(error, "kafka.bootstrap_servers", "kafka.ssl_cafile")
+        raise Refusal(advice) from None
     except OSError as error:
         if is_plain():
             raise Refusal(
@@ -102,15 +104,6 @@ def _secure(plain: socket.socket, host: str, context: ssl.SSLContext, is_plain: 
                 "or take its TLS port"
             ) from None
         raise Refusal(f"TLS failed ({_ssl_reason(error)}): check kafka.ssl_certfile and kafka.ssl_keyfile") from None
-
-
-def _certificate_advice(host: str, error: ssl.SSLCertVerificationError) -> str:
-    # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH, X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL
-    if error.verify_code in (62, 64):
-        return f"its certificate is for another host name than {host}: use that name in kafka.bootstrap_servers"
-    if error.verify_code == 10:
-        return "its certificate has expired: renew it, or check this machine's clock"
-    return f"its certificate is not signed by an authority in kafka.ssl_cafile ({error.verify_message})"
 
 
 def _introduce(wire: "Wire", kafka: KafkaSettings, speaks_tls: Callable[[], bool]) -> None:

@@ -3,11 +3,14 @@
 `{pipeline:stream}` is literally in braces: a hash tag, so that a cluster keeps a stream's keys together.
 """
 
+import socket
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamer.errors import ServiceError, UsageError
 from streamer.settings import RedisSettings
+from streamer.tls import certificate_advice, trusting
 
 if TYPE_CHECKING:
     import redis
@@ -36,7 +39,7 @@ def connect_redis(settings: RedisSettings, **options: Any) -> "redis.Redis":
     """A client; binary replies; it connects on first use and does not retry by itself.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: the address is none, or the authority's file can't be used.
     """
     import redis
     from redis.backoff import NoBackoff
@@ -53,6 +56,7 @@ def connect_redis(settings: RedisSettings, **options: Any) -> "redis.Redis":
         "retry": Retry(NoBackoff(), 0),
     }
     if settings.url.startswith("rediss:"):
+        trusting(settings.ssl_ca_certs, "redis.ssl_ca_certs")  # redis-py would say it later, and worse
         shared["ssl_ca_certs"] = str(settings.ssl_ca_certs) if settings.ssl_ca_certs else None
     given = {key: value for key, value in {**shared, **options}.items() if value is not None}
     try:
@@ -63,13 +67,30 @@ def connect_redis(settings: RedisSettings, **options: Any) -> "redis.Redis":
 
 def redis_error(settings: RedisSettings, error: Exception) -> ServiceError:
     """What a failed Redis command means for the user."""
-    import redis
-
     from streamer.addresses import mask
 
-    where = f"Redis at {mask(settings.url)}"
+    return ServiceError(f"Redis at {mask(settings.url)}: {mask(_advice(settings, error))}")
+
+
+def _advice(settings: RedisSettings, error: Exception) -> str:
+    import redis
+
     if isinstance(error, redis.AuthenticationError):
-        return ServiceError(f"{where}: login refused: check redis.username and redis.password")
+        if settings.password.get_secret_value():
+            return "login refused: check redis.username and redis.password"
+        return "it wants a login: set redis.username and redis.password"
     if isinstance(error, redis.exceptions.NoPermissionError):
-        return ServiceError(f"{where}: {error}; give this user the rights in docs/records.md")
-    return ServiceError(f"{where}: {mask(str(error))}")
+        return f"{error}; give this user the rights in docs/records.md"
+    # redis-py puts its own error over the socket's, which knows more.
+    cause = error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return certificate_advice(cause, "redis.url", "redis.ssl_ca_certs")
+    if isinstance(cause, ConnectionRefusedError):
+        return "nothing listens there: check redis.url, or start one with `streamer up`"
+    if isinstance(cause, socket.gaierror):
+        return f"no machine has this name: check redis.url ({cause.strerror})"
+    if isinstance(error, redis.TimeoutError) and settings.url.startswith("rediss:"):
+        return f"{error}: if it does not speak TLS on this port, redis.url must begin with redis:"
+    if isinstance(error, redis.ConnectionError) and settings.url.startswith("redis:"):
+        return f"{error}: if it speaks TLS on this port, redis.url must begin with rediss:"
+    return str(error)

