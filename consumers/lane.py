@@ -47,6 +47,8 @@ class Lane(threading.Thread):
         self._stages = {
             name: metrics.STAGE.labels(settings.pipeline, name) for name in ("transport", "wait", "decode", "detect")
         }
+        self._batch_frames = metrics.BATCH.labels(settings.pipeline)
+        self._network_cpu = metrics.NETWORK_CPU.labels(settings.pipeline)
         self.failed: BaseException | None = None
 
     def stop(self) -> None:
@@ -77,10 +79,11 @@ class Lane(threading.Thread):
                 placements.append(placement)
         if not ready:
             return
-        metrics.BATCH.labels(self._settings.pipeline).observe(len(ready))
+        self._batch_frames.observe(len(ready))
         began = time.perf_counter()
         found = self._detector.detect(batch[: len(ready)], placements)
         took_ms = (time.perf_counter() - began) * 1000
+        self._network_cpu.inc(self._detector.times.network_cpu)
         for entry, detections in zip(ready, found, strict=True):
             entry.stages["detect"] = took_ms
             self._ledger.finish(entry, self._result(entry, detections))

@@ -20,6 +20,7 @@ UNCOMMITTED = Gauge("streamer_detect_uncommitted_frames", "frames between poll a
 PARTITIONS = Gauge("streamer_detect_partitions", "partitions of frames that this worker has", ["pipeline"])
 COMMITS = Counter("streamer_detect_commits", "transactions", ["pipeline", "outcome"])
 COMMIT_TIME = Histogram("streamer_detect_commit_seconds", "time per transaction", ["pipeline"], buckets=_LATENCY)
+NETWORK_CPU = Counter("streamer_detect_network_cpu_seconds", "CPU time in the network", ["pipeline"])
 BATCH = Histogram("streamer_detect_batch_frames", "frames per inference", ["pipeline"], buckets=(1, 2, 4, 8, 16, 32))
 MIRROR_BEHIND = Gauge("streamer_mirror_waiting_records", "committed records not yet in Redis", ["pipeline"])
 MIRROR_ERRORS = Counter("streamer_mirror_errors", "failed writes to Redis", ["pipeline"])

@@ -1,0 +1,159 @@
+"""What the service costs over the plainest loop: prints a table, writes build/bench.json.
+
+    python -m tests.bench --clip CLIP --model MODEL
+
+Floor and service take turns, so that a machine that changes its speed changes both; medians are given. CPU times are
+the kernel's, of all processes and threads, in ms per frame. The network runs on one thread on both sides.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+
+from streamer.settings import Settings
+from tests.bench import floor, service
+from tests.bench.service import Cost, Scenario
+
+FULL_SPEED = Scenario("full speed, network size")
+FULL_SIZE = Scenario("full speed, full size", transport="full")
+PLAIN = Scenario("full speed, at least once", transactions=False)
+REALTIME = Scenario("8 streams in real time", realtime=True, streams=8, sessions=2)
+ONE_LIVE = Scenario("1 stream in real time", realtime=True)
+SCENARIOS = (FULL_SPEED, FULL_SIZE, PLAIN, REALTIME, ONE_LIVE)
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Service against floor.")
+    parser.add_argument("--clip", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True, help="in the YOLOv8 layout")
+    parser.add_argument("--frames", type=int, default=400, help="of the clip, per run (default: 400)")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=Path("build/bench.json"))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        clip = Path(name) / f"clip{arguments.clip.suffix}"
+        cut(arguments.clip, clip, arguments.frames)
+        with service.bench_stack(Path(name)) as (settings, pids):
+            floors, costs = measure(settings, pids, clip, arguments.model, arguments.repeats)
+    report = summary(floors, costs)
+    report |= {"clip": arguments.clip.name, "frames": arguments.frames, "repeats": arguments.repeats}
+    report |= {"model": arguments.model.name, "commit": commit(), "machine": machine()}
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    show(report)
+
+
+def measure(
+    settings: Settings, pids: dict[str, int], clip: Path, model: Path, repeats: int
+) -> tuple[dict[str, list[floor.Floor]], dict[str, list[Cost]]]:
+    """All scenarios, floor and service by turns."""
+    floors: dict[str, list[floor.Floor]] = {"network": [], "full": []}
+    costs: dict[str, list[Cost]] = {scenario.name: [] for scenario in SCENARIOS}
+    for number in range(repeats):
+        for transport, runs in floors.items():
+            runs.append(floor.measure(clip, model, transport))
+            print(f"{number + 1}/{repeats} floor, {transport}: {runs[-1].total:.2f} ms", flush=True)
+        for scenario in SCENARIOS:
+            cost = service.run(settings, pids, clip, model, scenario)
+            costs[scenario.name].append(cost)
+            print(f"{number + 1}/{repeats} {scenario.name}: {cost.service:.2f} ms", flush=True)
+    return floors, costs
+
+
+def summary(floors: dict[str, list[floor.Floor]], costs: dict[str, list[Cost]]) -> dict[str, Any]:
+    """The figures of a report, medians over the repeats."""
+
+    def ratio(of: list[Cost], to: list[floor.Floor], without_network: bool = False) -> float:
+        pairs = zip(of, to, strict=True)
+        if without_network:
+            return median([(cost.service - cost.network) / low.without_network for cost, low in pairs])
+        return median([cost.service / low.total for cost, low in pairs])
+
+    low, full = floors["network"], floors["full"]
+    fast, one = costs[FULL_SPEED.name], costs[ONE_LIVE.name]
+    latencies = sorted(ms for cost in one for ms in cost.latency_ms)
+    commit_ms = median([cost.commit_ms for cost in one])
+    stages = {name: median([cost.stages_ms[name] for cost in one]) for name in one[0].stages_ms}
+    return {
+        "floor_cpu_ms_per_frame": median([run.total for run in low]),
+        "service_cpu_ms_per_frame": median([cost.service for cost in fast]),
+        "ratio": ratio(fast, low),
+        "ratio_without_network": ratio(fast, low, without_network=True),
+        "ratio_without_network_realtime": ratio(costs[REALTIME.name], low, without_network=True),
+        "ratio_full_size": ratio(costs[FULL_SIZE.name], full),
+        "ratio_without_transactions": ratio(costs[PLAIN.name], low),
+        "latency_ms": {f"p{rank}": at(latencies, rank) for rank in (50, 95, 99)},
+        "stage_sum_ms": sum(stages.values()) + commit_ms,
+        "stages_ms": {**stages, "commit": commit_ms},
+        "floor_by_stage_cpu_ms": {name: median([run.cpu_ms[name] for run in low]) for name in floor.STAGES},
+        "by_scenario": {name: by_part(runs) for name, runs in costs.items()},
+    }
+
+
+def by_part(runs: list[Cost]) -> dict[str, float]:
+    """CPU ms per frame of each process, and how many frames had a result or were skipped."""
+    names = ("producer", "worker", "network", "broker", "redis", "service", "frames", "skipped")
+    return {name: median([float(getattr(run, name)) for run in runs]) for name in names}
+
+
+def median(values: Sequence[float]) -> float:
+    """Rounded to what can be told apart."""
+    return round(statistics.median(values), 3)
+
+
+def at(ordered: Sequence[float], rank: int) -> float:
+    """The value that `rank` percent do not exceed."""
+    return round(ordered[min(len(ordered) * rank // 100, len(ordered) - 1)], 1) if ordered else 0.0
+
+
+def cut(source: Path, target: Path, frames: int) -> None:
+    """Copies the first packets of a clip's video, undecoded."""
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+        video = writer.add_stream_from_template(reader.streams.video[0])
+        packets = (packet for packet in reader.demux(reader.streams.video[0]) if packet.dts is not None)
+        for _, packet in zip(range(frames), packets, strict=False):
+            packet.stream = video
+            writer.mux(packet)
+
+
+def commit() -> str:
+    """Of the checkout, if it is one."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def machine() -> str:
+    """Processor and cores."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {len(names)} cores"
+
+
+def show(report: dict[str, Any]) -> None:
+    """As a table."""
+    print(
+        f"\n{report['clip']}, {report['model']}, {report['machine']}: CPU ms per frame, median of {report['repeats']}"
+    )
+    print(f"{'':28}{'producer':>9}{'worker':>9}{'network':>9}{'broker':>9}{'redis':>9}{'results':>9}{'skipped':>9}")
+    for name, parts in report["by_scenario"].items():
+        figures = [parts[key] for key in ("producer", "worker", "network", "broker", "redis")]
+        counts = [parts[key] for key in ("frames", "skipped")]
+        print(f"{name:28}" + "".join(f"{f:9.2f}" for f in figures) + "".join(f"{c:9.0f}" for c in counts))
+    print("floor: " + ", ".join(f"{name} {ms:.2f}" for name, ms in report["floor_by_stage_cpu_ms"].items()))
+    for name in ("floor_cpu_ms_per_frame", "service_cpu_ms_per_frame", "latency_ms", "stage_sum_ms"):
+        print(f"{name}: {report[name]}")
+    for name in (key for key in report if key.startswith("ratio")):
+        print(f"{name}: {report[name]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
