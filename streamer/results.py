@@ -97,11 +97,11 @@ class Results:
 
     def _go_to_begin(self, consumer: "KafkaConsumer", partitions: "list[TopicPartition]") -> None:
         if self._since is None:
-            consumer.seek_to_beginning(*partitions)
+            begins = consumer.beginning_offsets(partitions)
         else:
-            since = None if self._since == "now" else self._since
-            for partition, offset in _offsets(consumer, partitions, since).items():
-                consumer.seek(partition, offset)
+            begins = _offsets(consumer, partitions, None if self._since == "now" else self._since)
+        for partition, offset in begins.items():
+            consumer.seek(partition, offset)
 
     def poll(self, timeout_s: float) -> list[Detection]:
         """What came within `timeout_s`, as soon as there is anything; perhaps nothing.
