@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     VideoPacket = Packet[VideoStream]
 
+# FFmpeg draws any text file as a terminal would.
+_NO_VIDEO = frozenset({"tty"})
 INDEXED = frozenset({"mov", "matroska"})
 """Containers (FFmpeg's first name of the format) that list each picture with its own presentation time."""
 
@@ -79,6 +81,8 @@ def choose_video(container: "InputContainer", number: int, name: str) -> "VideoS
     Raises:
         SourceUnusableError: there is none, or no decoder for it.
     """
+    if format_name(container) in _NO_VIDEO:
+        raise SourceUnusableError(f"{name}: not a media file")
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         raise SourceUnusableError(f"{name}: there is no video in it")

@@ -1,6 +1,7 @@
 """Cameras and servers: RTSP, HTTP (files, HLS, MJPEG), RTMP, SRT, UDP."""
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from producers.sources.container import choose_video, explain, open_container, shown
 from producers.sources.streamed import StreamedSource
@@ -26,6 +27,7 @@ _QUICK: dict[bool, Options] = {
     True: {"probesize": "32", "analyzeduration": "0"},
     False: {"fpsprobesize": "0", "analyzeduration": "500000"},
 }
+_FILES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 # A server that sends only keep-alives holds a reading thread for so long at most; silence is noticed before.
 _LONGEST_READ_S = 40.0
 
@@ -33,8 +35,9 @@ _LONGEST_READ_S = 40.0
 def open_network(definition: StreamDefinition, address: str, settings: ProduceSettings) -> StreamedSource:
     """The source at `address`."""
     link = _Link(definition, address, settings)
+    live = not urlsplit(address).path.lower().endswith(_FILES)
     return StreamedSource(
-        definition, settings, shown(address), link.connect, lambda error: explain(error, address, network=True)
+        definition, settings, shown(address), link.connect, lambda e: explain(e, address, network=True), live=live
     )
 
 

@@ -44,6 +44,7 @@ class StreamedSource:
     name: what it is called in messages, without credentials.
     connect: opens the container and chooses the stream; called in a thread that may outlive this source.
     explain: turns what FFmpeg raises into an error of ours.
+    live: what to take it for until open() has found out.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class StreamedSource:
         name: str,
         connect: "Callable[[], tuple[InputContainer, VideoStream]]",
         explain: Callable[[Exception], SourceError],
+        *,
+        live: bool = True,
     ) -> None:
         self._definition, self._settings, self._name, self._explain = definition, settings, name, explain
-        self.live = True
+        self.live = live
         self._reader = Reader(connect, name)
         self._connection: Connection | None = None
         self._decoder: Decoder | None = None
