@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streamer.broker import connect_consumer
-from streamer.errors import UsageError
+from streamer.errors import ServiceError, UsageError
 from streamer.records.stream import StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
 from streamer.topics import topic_names
@@ -51,7 +51,7 @@ class Assignment:
         """Joins the group.
 
         Raises:
-            ServiceError: no broker answers, or it refuses us.
+            ServiceError: no broker answers, it refuses us, or has no topic `streams`.
         """
         from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
@@ -64,6 +64,8 @@ class Assignment:
             # Definitions change rarely: the broker answers when there is one, not ten times a second.
             fetch_max_wait_ms=5000,
         )
+        if not self._consumer.partitions_for_topic(names.streams):  # also: without them it would join for nothing
+            raise ServiceError(f"topic {names.streams} does not exist: run `streamer topics create`")
         self._consumer.subscribe([names.streams], listener=_listener(self))
 
     def poll(self, timeout_ms: int) -> dict[str, Defined]:

@@ -57,8 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _definitions(arguments: argparse.Namespace) -> "list[StreamDefinition]":
-    from producers.short_form import without_secrets
-    from streamer.commands.sources import expand_sources, name_streams
+    from streamer.commands.sources import expand_sources, name_streams, without_secrets
     from streamer.errors import UsageError
     from streamer.records.stream import StreamDefinition, parse_definition
 

@@ -13,11 +13,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from producers import metrics
 from producers.link import Link
 from streamer.lifecycle import Deadline
 from streamer.records.frame import EndHeader, FrameHeader
+
+if TYPE_CHECKING:
+    from kafka.producer.future import RecordMetadata
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +52,8 @@ class Lane:
 
     Records of a lane reach the log in the order in which they were put; one that could not be acknowledged is
     sent again together with all behind it, so a record may be there twice, never out of order.
+
+    records, record_bytes: put so far. first_offset: of the first one acknowledged, in the lane's partition.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class Lane:
         self._published_bytes = metrics.PUBLISHED_BYTES.labels(stream)
         self._said: set[str] = set()
         self.records = self.record_bytes = 0
+        self.first_offset: int | None = None
 
     # The stream's thread
 
@@ -237,7 +244,7 @@ class Lane:
                 self._link = None
                 self._broken(link, error)
 
-    def _acknowledge(self, record: Record, _: object) -> None:
+    def _acknowledge(self, record: Record, metadata: "RecordMetadata") -> None:
         """From the client's thread. A late word of a former link finds another record at the head."""
         with self._changed:
             if not self._in_flight or self._in_flight[0] is not record:
@@ -245,6 +252,8 @@ class Lane:
             self._in_flight.popleft()
             self._flying_bytes -= record.size
             self._acknowledged_ms = record.header.captured_ms
+            if self.first_offset is None:
+                self.first_offset = metadata.offset
             self._changed.notify_all()
             waiting = bool(self._queue)
         if record.droppable:

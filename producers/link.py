@@ -14,6 +14,7 @@ from streamer.topics import CODE_SPACE, topic_names
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer
+    from kafka.producer.future import RecordMetadata
 
 BATCH_BYTES = 1 << 20
 RETRY_BACKOFF_MS = 50
@@ -37,7 +38,7 @@ class Link:
         value: bytes | None,
         headers: Headers,
         timestamp_ms: int,
-        acknowledged: Callable[[object], None],
+        acknowledged: "Callable[[RecordMetadata], None]",
         failed: Callable[[Exception], None],
     ) -> None:
         """Hands one record over; does not wait. The callbacks come from the producer's own thread.

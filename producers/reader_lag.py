@@ -1,7 +1,7 @@
 """Files wait for their readers: looks how far the pipelines are behind, and holds lanes before retention bites.
 
 The log deletes by age and by size, read or not. A camera can't wait; a file can, and must, or frames that nobody has
-read are gone.
+read are gone. Only where every frame counts: elsewhere those that wait too long are skipped anyway.
 """
 
 import logging
@@ -90,16 +90,21 @@ class ReaderLag:
     def _run(self) -> None:
         from kafka.errors import KafkaError
 
+        blind = False
         while not self._closing.wait(INTERVAL_S):
-            lanes = {lane: groups for lane, groups in self._waiting().items() if lane.records}
-            self._held &= lanes.keys()
+            lanes = {lane: groups for lane, groups in self._waiting().items() if lane.first_offset is not None}
+            for lane in self._held - lanes.keys():
+                self._set_held(lane, False)  # it need not wait any more: another freshness, or it is over
             if not lanes:
                 continue
             try:
                 self._look(lanes)
+                blind = False
             except (KafkaError, ServiceError) as error:
                 # Nothing is decided on what we don't know: a broker that is away holds the lanes by itself.
-                log.warning("can't see how far the readers are: %s", error)
+                if not blind:
+                    log.warning("can't see how far the readers are: %s", error)
+                blind = True
 
     def _look(self, lanes: Mapping[Lane, Collection[str]]) -> None:
         spans = self._spans({lane.partition for lane in lanes})
@@ -111,28 +116,34 @@ class ReaderLag:
                 self._readers.setdefault((pipeline, partition), _Reader()).look(offset, now)
         for lane, names in lanes.items():
             span = spans[lane.partition]
-            behind = max(self._behind(lane, span, name, committed[name, lane.partition]) for name in names)
-            self._decide(lane, behind)
+            behind = {name: self._behind(lane, span, name, committed[name, lane.partition]) for name in names}
+            slowest = max(behind, key=lambda name: behind[name])
+            self._decide(lane, behind[slowest], slowest)
 
     def _behind(self, lane: Lane, span: _Span, pipeline: str, committed: int) -> float:
         """How far a reader is behind; at 1 the file must wait."""
         topics = self._settings.topics
-        unread = span.end - max(committed, span.begin)
+        # What lies before its own first frame is not this file's to wait for.
+        position = max(committed, span.begin, lane.first_offset or 0)
+        unread = max(span.end - position, 0)
         by_bytes = unread * lane.record_bytes / lane.records / (BYTES_SHARE * topics.frames_retention_bytes)
         reader = self._readers.get((pipeline, lane.partition))
         if committed >= 0 and reader and reader.rate:
             return max(by_bytes, unread / reader.rate / (CATCH_UP_SHARE * topics.frames_retention_s))
-        too_old = unread > 0 and max(committed, span.begin) < span.young
+        too_old = unread > 0 and position < span.young
         return max(by_bytes, 1.0 if too_old else 0.0)
 
-    def _decide(self, lane: Lane, behind: float) -> None:
+    def _decide(self, lane: Lane, behind: float, slowest: str) -> None:
         held = behind >= (RELEASE if lane in self._held else 1.0)
         if held != (lane in self._held):
-            lane.hold(held)
-            metrics.HELD.labels(lane.stream).set(held)
-            self._held ^= {lane}
-            text = "waits: its reader is behind" if held else "goes on: its reader has caught up"
-            log.info(text, extra={"stream": lane.stream})
+            text = f"waits: pipeline {slowest} is behind, or not running" if held else "goes on: its reader catches up"
+            log.warning(text, extra={"stream": lane.stream})
+            self._set_held(lane, held)
+
+    def _set_held(self, lane: Lane, held: bool) -> None:
+        self._held = self._held | {lane} if held else self._held - {lane}
+        metrics.HELD.labels(lane.stream).set(held)
+        lane.hold(held)
 
     def _spans(self, partitions: Collection[int]) -> dict[int, _Span]:
         from kafka.admin import OffsetSpec

@@ -100,7 +100,7 @@ class Supervisor:
         return {
             runner.lane: runner.definition.pipelines
             for runner in list(self._serving.runners.values())
-            if runner.lane and runner.lane.waits and not runner.over
+            if runner.lane and runner.lane.waits and not runner.over and runner.definition.freshness == "every"
         }
 
     def _finished(self, definition: StreamDefinition) -> None:

@@ -1,6 +1,7 @@
 """`streamer streams`: which streams exist, and how each is treated. Producers and workers follow at once."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,9 +145,8 @@ def _print_table(definitions: "list[StreamDefinition]", broken: dict[str, str]) 
         table.add_row(each.id, state, source, fps, each.transport, each.freshness, ", ".join(each.pipelines))
     for name, reason in sorted(broken.items()):
         table.add_row(escape(name), "[red]broken[/red]", escape(reason))
-    console = Console()
     # Into a pipe: a line per stream, whatever its length, for grep.
-    console.print(table, soft_wrap=not console.is_terminal)
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 @contextmanager
