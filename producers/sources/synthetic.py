@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import av
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+import cv2
+from av.video.reformatter import ColorRange
 
-from producers.colour import BT709
+from producers.colour import BT601
 from producers.picture import Picture
 from producers.street import Street
 from streamer.errors import SourceUnusableError
@@ -97,9 +98,8 @@ class SyntheticSource:
         street = self._street
         if street is None:
             raise ValueError("open() comes before pictures()")
-        convert = VideoReformatter()
         for index in self._numbers(start_index):
-            frame = _frame(street, index, convert)
+            frame = _frame(street, index)
             seconds = index / self._options.fps
             yield Picture(frame, index, index, seconds, seconds, 0, time.time_ns() // 1_000_000)
 
@@ -118,12 +118,11 @@ class SyntheticSource:
             index = max(index + 1, int((time.monotonic() - start) * self._options.fps))
 
 
-def _frame(street: Street, index: int, convert: VideoReformatter) -> av.VideoFrame:
-    drawn = av.VideoFrame.from_ndarray(street.draw(index), format="bgr24")
-    frame = convert.reformat(
-        drawn, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
-    )
-    frame.colorspace, frame.color_range = BT709, ColorRange.MPEG
+def _frame(street: Street, index: int) -> av.VideoFrame:
+    # OpenCV's conversion takes a fifth of swscale's time; it is BT.601, limited range, so the frame says that.
+    planes = cv2.cvtColor(street.draw(index), cv2.COLOR_BGR2YUV_I420)
+    frame = av.VideoFrame.from_numpy_buffer(planes, "yuv420p")
+    frame.colorspace, frame.color_range = BT601, ColorRange.MPEG
     frame.pts, frame.time_base = index, 1 / Fraction(street.fps).limit_denominator(1001)
     return frame
 

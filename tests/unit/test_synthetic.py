@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from producers.colour import BT709, Tags, tags
+from producers.colour import BT601, Tags, tags
 from producers.picture import Picture
 from producers.sources.registry import open_source
 from producers.sources.synthetic import StreetOptions, SyntheticSource, parse_address
@@ -68,7 +68,7 @@ def test_a_street_with_an_end_is_like_a_file() -> None:
     assert [p.seconds for p in pictures] == pytest.approx([k / 10 for k in range(20)])
     assert float(pictures[7].pts * pictures[7].frame.time_base) == pytest.approx(0.7)
     assert pictures[0].frame.format.name == "yuv420p"
-    assert tags(pictures[0].frame) == Tags(BT709, full=False)
+    assert tags(pictures[0].frame) == Tags(BT601, full=False)
 
 
 def test_going_on_behind_a_crash_gives_the_same_pictures() -> None:
@@ -85,7 +85,7 @@ def test_its_colours_are_those_drawn() -> None:
     drawn = StreetOptions(size=(320, 180), seed=4).street().draw(0)
 
     frame = next(source.pictures()).frame
-    shown = frame.to_ndarray(format="bgr24", src_colorspace="ITU709", src_color_range=1, dst_color_range=2)
+    shown = frame.to_ndarray(format="bgr24", src_colorspace="ITU601", src_color_range=1, dst_color_range=2)
 
     assert np.abs(shown.astype(int) - drawn).mean() < 3
 
