@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+_FLOAT, _INT = np.dtype(np.float32), np.dtype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,9 +29,9 @@ class Detections:
 
     def __post_init__(self) -> None:
         count = len(self.scores)
-        _check("boxes", self.boxes, (count, 4), np.float32)
-        _check("scores", self.scores, (count,), np.float32)
-        _check("classes", self.classes, (count,), np.int64)
+        _check("boxes", self.boxes, (count, 4), _FLOAT)
+        _check("scores", self.scores, (count,), _FLOAT)
+        _check("classes", self.classes, (count,), _INT)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -45,6 +46,6 @@ class Detections:
         return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
 
 
-def _check(name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: type) -> None:
+def _check(name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     if array.shape != shape or array.dtype != dtype:
-        raise ValueError(f"{name} are {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
+        raise ValueError(f"{name} are {array.dtype} {array.shape}, not {dtype} {shape}")

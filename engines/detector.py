@@ -141,14 +141,19 @@ class Detector:
             raise ModelError(f"{self.model.path}: {error}; write the class names into the file") from None
         if not len(found):
             return found
-        found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores) & (found.scores > 0)]
+        # One sum tells that all numbers are sound, which they nearly always are.
+        if not np.isfinite(found.boxes.sum() + found.scores.sum()):
+            found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)]
         if self._head.overlapping or wanted.agnostic:
-            found = found[suppress(found, wanted.iou, wanted.agnostic)]
+            kept = suppress(found, wanted.iou, wanted.agnostic)
         else:
-            found = found[np.argsort(-found.scores, kind="stable")]
-        boxes = placement.to_picture(found.boxes)
-        visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        return Detections(boxes, found.scores, found.classes)[visible][: wanted.max_objects]
+            kept = np.argsort(-found.scores, kind="stable")
+        boxes = placement.to_picture(found.boxes[kept])
+        visible = boxes[:, 2:] > boxes[:, :2]
+        if len(kept) > wanted.max_objects or not visible.all():
+            shown = np.flatnonzero(visible.all(axis=1))[: wanted.max_objects]
+            boxes, kept = boxes[shown], kept[shown]
+        return Detections(boxes, found.scores[kept], found.classes[kept])
 
 
 def open_detector(settings: DetectSettings, threads: int) -> Detector:

@@ -13,7 +13,7 @@ def suppress(found: Detections, iou: float, agnostic: bool = False) -> NDArray[n
     Greedy, as in Felzenszwalb et al. 2010: each box, from the most confident down, removes those that overlap it
     by more than `iou`. Only boxes of the same class compete, unless `agnostic`.
 
-    found.boxes must be finite, found.scores above 0 (OpenCV leaves out those that are not).
+    found.boxes must be finite. Boxes with a score of 0 may be left out.
     """
     if len(found) < 2:
         return np.arange(len(found))

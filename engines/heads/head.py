@@ -113,14 +113,18 @@ class Head(Protocol):
 
 def corners(centred: NDArray[Any]) -> Floats:
     """Boxes (N, 4) from centre x, centre y, width, height to left, top, right, bottom."""
+    boxes = np.empty((len(centred), 4), np.float32)
     half = centred[:, 2:] / 2
-    return np.concatenate([centred[:, :2] - half, centred[:, :2] + half], axis=1, dtype=np.float32)
+    np.subtract(centred[:, :2], half, out=boxes[:, :2])
+    np.add(centred[:, :2], half, out=boxes[:, 2:])
+    return boxes
 
 
-def confident(boxes: Floats, scores: NDArray[Any], classes: Ints, thresholds: Thresholds) -> Detections:
+def confident(boxes: Floats, scores: Floats, classes: Ints, thresholds: Thresholds) -> Detections:
     """Those whose score reaches the threshold of their class."""
+    found = Detections(boxes, scores, classes)
     keep = scores >= thresholds.per_class[classes]
-    return Detections(boxes[keep], scores[keep].astype(np.float32, copy=False), classes[keep])
+    return found if keep.all() else found[keep]
 
 
 def only(sample: Sample, axes: int) -> tuple[int, ...]:
