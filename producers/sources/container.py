@@ -120,7 +120,7 @@ def _explain_network(error: Exception, name: str, address: str) -> SourceError:
     if isinstance(error, av.error.InvalidDataError):
         if address.lower().startswith("http"):
             return SourceUnusableError(f"{name}: the answer is no video")
-        return SourceError(f"{name}: the answer is no video, or was cut short")
+        return SourceError(f"{name}: no proper answer: the server hangs, or sends no video")
     if isinstance(error, OSError) and error.errno == errno.EIO:
         return SourceError(f"{name}: no connection: unknown host, or it was cut")
     return SourceError(f"{name}: {_reason(error)}")

@@ -1,5 +1,6 @@
 """Cameras of this machine: /dev/video0 and the like, through Video4Linux."""
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,9 @@ def _explain(error: Exception, address: str) -> SourceError:
         return SourceError(f"{address}: no such camera; {_cameras()}")
     if isinstance(error, PermissionError):
         return SourceUnusableError(f"{address}: no right to use it; add this user to the group video")
-    if isinstance(error, OSError) and error.strerror == "Device or resource busy":
+    if isinstance(error, OSError) and error.errno == errno.ENOTTY:
+        return SourceUnusableError(f"{address}: this is no camera; {_cameras()}")
+    if isinstance(error, OSError) and error.errno == errno.EBUSY:
         return SourceError(f"{address}: another program is using it")
     if isinstance(error, av.error.ArgumentError | av.error.InvalidDataError | ValueError):
         return SourceUnusableError(f"{address}: the camera has no such video_size, framerate or input_format")
