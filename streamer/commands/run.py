@@ -36,15 +36,16 @@ def run(arguments: argparse.Namespace) -> int:
     """0 when every source came to its end, 1 when one failed, 130 after Ctrl-C."""
     from rich.console import Console
 
+    from streamer.commands.sources import expand_sources
     from streamer.commands.tables import summary_table
     from streamer.errors import UsageError
     from streamer.telemetry.logs import configure_logging
 
     settings = service_settings(arguments)
+    for source in expand_sources(arguments.sources):
+        if source.startswith(_ENDLESS):
+            raise UsageError(f"{source} never ends: watch it with `streamer demo`")
     definitions = stream_definitions(arguments, settings, freshness="every", pace="fast")
-    for definition in definitions:
-        if definition.source.startswith(_ENDLESS):
-            raise UsageError(f"{definition.source} never ends: watch it with `streamer demo`")
     configure_logging(settings.telemetry.model_copy(update={"log_level": "ERROR"}))
     console = Console(stderr=True)
     with _output(arguments.output) as file:

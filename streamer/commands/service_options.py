@@ -58,7 +58,7 @@ def stream_definitions(
     Raises:
         UsageError: an argument is wrong.
     """
-    from streamer.commands.sources import expand_sources, name_streams
+    from streamer.commands.sources import expand_sources, name_streams, without_secrets
     from streamer.records.stream import StreamDefinition, parse_definition
 
     for name in ("fps", "transport", "quality"):
@@ -67,7 +67,7 @@ def stream_definitions(
     treatment["pipelines"] = (settings.detect.pipeline,)
     named = name_streams(expand_sources(arguments.sources))
     return [
-        parse_definition(StreamDefinition, {"id": name, "source": source, **treatment})
+        parse_definition(StreamDefinition, {"id": name, "source": without_secrets(source, name), **treatment})
         for name, source in named.items()
     ]
 

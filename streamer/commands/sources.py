@@ -1,10 +1,12 @@
 """The sources named on a command line: lists taken apart, folders of videos opened, each stream given a name."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from streamer.addresses import has_credentials
 from streamer.errors import UsageError
 
 _VIDEO = re.compile(
@@ -36,6 +38,20 @@ def name_streams(sources: Sequence[str]) -> dict[str, str]:
             name = f"{base[:60]}-{number}"
         named[name] = source
     return named
+
+
+def without_secrets(source: str, stream: str) -> str:
+    """`source`; if it holds credentials itself, a reference to a variable that holds all of it.
+
+    A definition can be read by many. The variable is set in this process: the source is opened in it or in a child.
+    """
+    if not has_credentials(source):
+        return source
+    name = "STREAM_ADDRESS_" + re.sub(r"[^A-Z0-9]", "_", stream.upper())
+    while name in os.environ:
+        name += "_"
+    os.environ[name] = source
+    return f"${{{name}}}"
 
 
 def _parts(word: str) -> list[str]:

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 # What a log record holds besides the `extra` fields of its call.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-# They report every attempt of every connection at INFO, and what fails at WARNING.
+# Libraries, and the least level at which they have something for an operator: at INFO they report every attempt
+# of every connection, and the selector warns of each piece of work that took long.
+_LEAST = {"kafka": logging.WARNING, "libav": logging.WARNING, "kafka.net.selector": logging.ERROR}
 _CHATTY = ("kafka", "libav")
 REPEAT_S = 10.0
 
@@ -37,9 +39,8 @@ def configure_logging(telemetry: TelemetrySettings) -> None:
         root.removeHandler(earlier)
     root.addHandler(handler)
     root.setLevel(telemetry.log_level)
-    for name in _CHATTY:
-        quiet = logging.DEBUG if telemetry.log_level == "DEBUG" else logging.WARNING
-        logging.getLogger(name).setLevel(quiet)
+    for name, least in _LEAST.items():
+        logging.getLogger(name).setLevel(root.level if root.level <= logging.DEBUG else max(least, root.level))
     logging.captureWarnings(True)
     # Python would print these itself, with the credentials in an exception's text.
     sys.excepthook = _uncaught

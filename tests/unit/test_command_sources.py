@@ -1,10 +1,12 @@
 """Sources on a command line: which there are, and how their streams are called."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from streamer.commands.sources import expand_sources, name_streams
+from streamer.addresses import resolve
+from streamer.commands.sources import expand_sources, name_streams, without_secrets
 from streamer.errors import UsageError
 from streamer.records import check_name
 
@@ -57,3 +59,13 @@ def test_names(sources: list[str], names: list[str] | None) -> None:
     assert names is None or list(found) == names
     for name in found:
         check_name(name, "stream")
+
+
+def test_a_password_on_the_command_line_does_not_get_into_a_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAM_ADDRESS_GATE_1", "of somebody else")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    given = "rtsp://admin:hunter2@10.0.0.7/live"
+    reference = without_secrets(given, "gate-1")
+    assert reference == "${STREAM_ADDRESS_GATE_1_}"
+    assert resolve(reference) == given
+    assert without_secrets("rtsp://${U}:${P}@10.0.0.7/live", "gate") == "rtsp://${U}:${P}@10.0.0.7/live"

@@ -18,13 +18,14 @@ from streamer.telemetry.logs import configure_logging
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     """Logging is one per process: as it was, for the other tests."""
-    root, kafka = logging.getLogger(), logging.getLogger("kafka")
-    before = (list(root.handlers), root.level, kafka.level, sys.excepthook, threading.excepthook)
+    loggers = [logging.getLogger(name) for name in ("", "kafka", "libav", "kafka.net.selector")]
+    handlers, levels, hooks = loggers[0].handlers[:], [x.level for x in loggers], (sys.excepthook, threading.excepthook)
     yield
     logging.captureWarnings(False)
-    root.handlers[:], root.level, kafka.level, sys.excepthook, threading.excepthook = before
-    root.setLevel(before[1])  # also empties the cache of levels
-    kafka.setLevel(before[2])
+    loggers[0].handlers[:] = handlers
+    sys.excepthook, threading.excepthook = hooks
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -107,6 +108,24 @@ def test_libraries_are_heard_from_warning_on_and_repeats_are_counted(
         "no broker at port 0",
         "no broker at port 30 more_like_this=2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("level", "logger", "number", "shown"),
+    [
+        ("INFO", "kafka.conn", logging.WARNING, True),
+        ("INFO", "kafka.conn", logging.INFO, False),
+        ("INFO", "kafka.net.selector", logging.WARNING, False),
+        ("ERROR", "kafka.conn", logging.WARNING, False),
+        ("DEBUG", "kafka.net.selector", logging.DEBUG, True),
+    ],
+)
+def test_what_libraries_may_say(
+    level: str, logger: str, number: int, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(TelemetrySettings.model_validate({"log_level": level}))
+    logging.getLogger(logger).log(number, "said")
+    assert bool(lines(capsys)) == shown
 
 
 def test_warnings_and_threads_that_die_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
