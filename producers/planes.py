@@ -69,7 +69,8 @@ def layout(frame: av.VideoFrame) -> Layout:
 class Converter:
     """Any frame -> a frame in plain format, scaled on the way if wanted. Belongs to one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, scaler: Interpolation = SCALER) -> None:
+        self._scaler = scaler
         # swscale sets itself up anew whenever anything changes, hence one for each use.
         self._formats, self._sizes = VideoReformatter(), VideoReformatter()
 
@@ -87,7 +88,7 @@ class Converter:
                 into.name,
                 dst_colorspace=Colorspace.ITU601,
                 dst_color_range=ColorRange.JPEG,
-                interpolation=SCALER | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
+                interpolation=self._scaler | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
                 threads=1,
             )
         return self._same_values(self._formats, frame, into.name, size, into.meaning.full)
@@ -98,10 +99,11 @@ class Converter:
             return frame
         return self._same_values(self._sizes, frame, frame.format.name, size, True)
 
-    @staticmethod
-    def _same_values(by: VideoReformatter, frame: av.VideoFrame, name: str, size: Size, full: bool) -> av.VideoFrame:
+    def _same_values(
+        self, by: VideoReformatter, frame: av.VideoFrame, name: str, size: Size, full: bool
+    ) -> av.VideoFrame:
         # The same range on both sides: colour.Mix converts it together with the matrix, for less.
         limits = ColorRange.JPEG if full else ColorRange.MPEG
         return by.reformat(
-            frame, *size, name, interpolation=SCALER, src_color_range=limits, dst_color_range=limits, threads=1
+            frame, *size, name, interpolation=self._scaler, src_color_range=limits, dst_color_range=limits, threads=1
         )
