@@ -1,0 +1,163 @@
+"""What the JPEG between producer and worker costs: boxes that are not found again, CPU, bytes.
+
+    python -m tests.bench.jpeg_hop CLIP MODEL [--every N] [--compare]
+
+Of the boxes above a score of .3 that a model finds on a clip's decoded frames directly, how many does it find
+again at IoU > .9, with the same class, on what the encoder's JPEGs decode to? With --compare also for other scalers
+and qualities than the encoder's own.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import simplejpeg
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from engines.detections import Detections
+from engines.detector import Detector, open_detector
+from producers.colour import Mix
+from producers.encoder import Encoder
+from producers.picture import Picture
+from producers.planes import Converter, layout, views
+from producers.transform import fit
+from streamer.records.stream import StreamDefinition
+from streamer.settings import DetectSettings
+
+SURE, SAME = 0.3, 0.9
+Encode = Callable[[av.VideoFrame], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """found: share of the direct boxes found again. cpu_ms: of encoding, per frame. size: of a JPEG, in bytes."""
+
+    found: float
+    cpu_ms: float
+    size: float
+
+
+def frames(clip: Path, every: int = 1) -> list[av.VideoFrame]:
+    """Every so manieth frame of a clip."""
+    with av.open(str(clip)) as container:
+        return [frame for number, frame in enumerate(container.decode(video=0)) if number % every == 0]
+
+
+def open_sure(model: Path) -> Detector:
+    """The detector that decides, down to scores at which a box may still be the same as one above SURE."""
+    return open_detector(DetectSettings(model=str(model), confidence=SURE / 3), threads=1)
+
+
+def direct(detector: Detector, clip: Iterable[av.VideoFrame]) -> list[Detections]:
+    """Boxes on the decoded frames themselves."""
+    convert = VideoReformatter()
+    order = "rgb24" if detector.model.colour == "RGB" else "bgr24"
+    shown = (convert.reformat(frame, format=order, dst_color_range=ColorRange.JPEG).to_ndarray() for frame in clip)
+    return [detector.detect_pictures([picture])[0] for picture in shown]
+
+
+def through(detector: Detector, clip: list[av.VideoFrame], encode: Encode, truth: list[Detections]) -> Hop:
+    """Boxes on the same frames behind `encode` and the worker's decoder, compared with `truth`."""
+    encode(clip[0])
+    start = time.process_time()
+    jpegs = [encode(frame) for frame in clip]
+    cpu = time.process_time() - start
+    seen = [detect(detector, jpeg, (frame.width, frame.height)) for jpeg, frame in zip(jpegs, clip, strict=True)]
+    counts = np.array([found_again(one, other) for one, other in zip(truth, seen, strict=True)]).sum(0)
+    return Hop(counts[0] / counts[1], cpu / len(clip) * 1000, float(np.mean([len(jpeg) for jpeg in jpegs])))
+
+
+def detect(detector: Detector, jpeg: bytes, source: tuple[int, int]) -> Detections:
+    """As the worker does it; boxes in source pixels."""
+    height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
+    least = detector.wanted_size(width, height)
+    picture = simplejpeg.decode_jpeg(jpeg, detector.model.colour, fastdct=True, min_width=least[0], min_height=least[1])
+    batch = detector.new_batch(1)
+    placement = detector.prepare(picture, (width, height), batch[0])
+    found = detector.detect(batch, [placement])[0]
+    scale = np.array([source[0] / width, source[1] / height] * 2, np.float32)
+    return Detections(found.boxes * scale, found.scores, found.classes)
+
+
+def found_again(truth: Detections, seen: Detections) -> tuple[int, int]:
+    """How many of the sure boxes of `truth` are in `seen`, and how many there are."""
+    sure = truth[truth.scores > SURE]
+    same = (overlaps(sure.boxes, seen.boxes) > SAME) & (sure.classes[:, None] == seen.classes)
+    return int(same.any(1).sum()), len(sure)
+
+
+def overlaps(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of each of N boxes with each of M: (N, M)."""
+    sides = np.minimum(one[:, None, 2:], other[:, 2:]) - np.maximum(one[:, None, :2], other[:, :2])
+    shared = np.clip(sides, 0, None).prod(2)
+    areas = (one[:, 2:] - one[:, :2]).prod(1)[:, None] + (other[:, 2:] - other[:, :2]).prod(1)
+    result: NDArray[np.float32] = shared / (areas - shared)
+    return result
+
+
+def service(detector: Detector, transport: str) -> Encode:
+    """The encoder as it is, at its own quality."""
+    size = detector.engine.input.width, detector.engine.input.height
+    encoder = Encoder(StreamDefinition(id="hop", source="x", transport=transport), size)
+    return lambda frame: encoder.encode(Picture(frame, 0, 0, 0.0, None, 0, 0)).jpeg
+
+
+def by_swscale(detector: Detector, scaler: Interpolation, quality: int) -> Encode:
+    """Network size by one of swscale's scalers."""
+    converter, network = Converter(scaler), (detector.engine.input.width, detector.engine.input.height)
+
+    def encode(frame: av.VideoFrame) -> bytes:
+        into = layout(frame)
+        plain = converter.plain(frame, into, fit((frame.width, frame.height), network))
+        return bytes(simplejpeg.encode_jpeg_yuv_planes(*Mix(into.meaning).apply(views(plain)), quality=quality))
+
+    return encode
+
+
+def by_opencv(detector: Detector, method: int, quality: int) -> Encode:
+    """Network size by one of OpenCV's scalers, plane by plane."""
+    network = detector.engine.input.width, detector.engine.input.height
+
+    def encode(frame: av.VideoFrame) -> bytes:
+        width, height = fit((frame.width, frame.height), network)
+        sizes = [(width, height), *[((width + 1) // 2, (height + 1) // 2)] * 2]
+        planes = [cv2.resize(p, size, interpolation=method) for p, size in zip(views(frame), sizes, strict=True)]
+        mixed = Mix(layout(frame).meaning).apply(planes)
+        return bytes(simplejpeg.encode_jpeg_yuv_planes(*mixed, quality=quality))
+
+    return encode
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description="what the JPEG between producer and worker costs")
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth frame only")
+    parser.add_argument("--compare", action="store_true", help="other scalers and qualities too; YUV 4:2:0 clips only")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    detector, clip = open_sure(arguments.model), frames(arguments.clip, arguments.every)
+    truth = direct(detector, clip)
+    ways = {f"service, {transport}": service(detector, transport) for transport in ("full", "network")}
+    if arguments.compare:
+        for quality in (85, 90, 95):
+            for scaler in (Interpolation.AREA, Interpolation.BILINEAR, Interpolation.BICUBIC):
+                ways[f"swscale {scaler.name}, q{quality}"] = by_swscale(detector, scaler, quality)
+            for name in ("INTER_LINEAR", "INTER_AREA"):
+                ways[f"cv2 {name}, q{quality}"] = by_opencv(detector, getattr(cv2, name), quality)
+    print(f"{len(clip)} frames, {sum(int((t.scores > SURE).sum()) for t in truth)} boxes above {SURE}")
+    print(f"{'way':28}{'found again':>12}{'CPU ms':>9}{'kB':>7}")
+    for name, encode in ways.items():
+        hop = through(detector, clip, encode, truth)
+        print(f"{name:28}{hop.found:12.3f}{hop.cpu_ms:9.3f}{hop.size / 1000:7.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
