@@ -65,6 +65,17 @@ def test_selection(opened: Opener, settings: dict[str, Any], found: list[str]) -
     assert [f"{name} {score:.1f}" for name, score in zip(names, result.scores, strict=True)] == found
 
 
+@pytest.mark.parametrize(("agnostic", "classes"), [(False, [0, 1, 0]), (True, [0])])
+def test_end_to_end_networks_decide_what_overlaps_unless_classes_shall_compete(
+    tmp_path: Path, agnostic: bool, classes: list[int]
+) -> None:
+    objects = [(8, 8, 40, 40, 0.6, 0), (8, 8, 40, 41, 0.9, 0), (9, 8, 40, 40, 0.8, 1)]
+    path = constant_network(tmp_path / "m.onnx", {"o": rows(*objects, count=30, width=6)}, metadata=NAMES)
+    detector = open_detector(DetectSettings(model=str(path), agnostic_nms=agnostic), threads=1)
+    [found] = detector.detect_pictures([picture()])
+    assert found.classes.tolist() == classes
+
+
 def test_boxes_are_in_the_pixels_of_the_whole_picture_and_inside_of_it(opened: Opener) -> None:
     detector = opened((32, 32, 16, 8, 0.9, 0), (0, 32, 20, 8, 0.8, 0), (32, 2, 8, 8, 0.7, 0), max_objects=9)
     batch = detector.new_batch(1)

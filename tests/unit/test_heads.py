@@ -197,3 +197,10 @@ def test_end_to_end_class_without_a_name() -> None:
     head = choose(sample(end2end(0.8))).head
     with pytest.raises(ValueError, match="it found class 2, and only 2 have names"):
         decode(head, [rows((*BOX, 0.9, 2), count=30, width=6)])
+
+
+def test_fastestdet_weighs_objectness_and_class() -> None:
+    [answer] = fastestdet(0.8)
+    answer[0, [0, 6], 2, 1] = 0.5, 0.25
+    found = decode(choose(sample([answer])).head, [answer])
+    np.testing.assert_allclose(found.scores, [0.5**0.6 * 0.25**0.4], rtol=1e-5)
