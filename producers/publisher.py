@@ -13,7 +13,7 @@ from producers import metrics
 from producers.lane import Lane
 from producers.link import Link, connect
 from streamer.addresses import mask
-from streamer.errors import ServiceError
+from streamer.errors import ServiceError, StreamerError
 from streamer.lifecycle import Deadline
 from streamer.settings import Settings
 
@@ -99,6 +99,13 @@ class Publisher:
         """Those open now."""
         with self._lock:
             return list(self._lanes)
+
+    def check(self) -> None:
+        """Raises:
+        StreamerError: publishing has come to an end by a fault of our own; the process must too.
+        """
+        if self._thread.ident is not None and not self._thread.is_alive() and not self._closing.is_set():
+            raise StreamerError("publishing failed; the log says why")
 
     def why_not_ready(self) -> str | None:
         """None while frames get through, else the reason."""

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 STOP_S = 8.0
 """For the last frames of a stream that is changed or given up: short enough for the group to wait."""
+LIVE_SEARCH_S, FILE_SEARCH_S = 1.0, 30.0
+"""For a stream's last record: a camera's is needed for its epoch only, a file's to go on behind it."""
 REPLACED = "replaced by another source"
 REMOVED = "removed from the streams"
 
@@ -90,32 +92,34 @@ class Serving:
             self._served[stream] = new
 
     def _start(self, new: Mapping[str, Defined]) -> None:
-        if not new:
-            return
-        try:
-            # One pass through the log for all of them.
-            last = find_positions(self._settings, new, self._publisher.partition)
-        except ServiceError as error:
-            log.warning("streams wait, their last frames can't be read: %s", error)
-            return
-        for stream, defined in new.items():
-            self._begin(defined, last.get(stream))
+        live = {stream: self._is_live(defined.definition) for stream, defined in new.items()}
+        for kind, limit_s in ((True, LIVE_SEARCH_S), (False, FILE_SEARCH_S)):
+            streams = [stream for stream in new if live[stream] is kind]
+            try:
+                # One pass through a partition for all of its streams.
+                last = find_positions(self._settings, streams, self._publisher.partition, limit_s)
+            except ServiceError as error:
+                log.warning("streams wait, their last frames can't be read: %s", error)
+                continue
+            for stream in streams:
+                self._begin(new[stream], last.get(stream), kind)
 
-    def _begin(self, defined: Defined, last: Position | None) -> None:
-        definition = defined.definition
+    def _is_live(self, definition: StreamDefinition) -> bool:
         try:
-            live = open_source(definition, self._settings.produce).live
+            return open_source(definition, self._settings.produce).live
         except SourceError:
-            live = True  # the runner says what is wrong when it tries the same
+            return True  # the runner says what is wrong when it tries the same
+
+    def _begin(self, defined: Defined, last: Position | None, live: bool) -> None:
+        definition = defined.definition
         if last and last.ended and not last.error and not live and last.captured_ms >= defined.written_ms:
             self._had_ended[definition.id] = defined  # this very definition has run to its end before
             self._finished(definition)
             return
         start = start_from(last, live or self.anew, unix_ms())
         if start.index:
-            log.info(
-                "goes on with picture %d of a run that was broken off", start.index, extra={"stream": definition.id}
-            )
+            extra = {"stream": definition.id}
+            log.info("goes on with picture %d of a run that was broken off", start.index, extra=extra)
         runner = Runner(self._treatment(definition), start, self._publisher, self._settings.produce, live)
         self._runners[definition.id], self._served[definition.id] = runner, defined
         runner.start()

@@ -41,7 +41,7 @@ class Supervisor:
         """Serves this process's share of all managed streams until `stopping`.
 
         Raises:
-            StreamerError: Kafka is out of reach at the start, or refuses us.
+            StreamerError: Kafka is out of reach at the start, or refuses us; or publishing failed by a fault of ours.
         """
         with self._running():
             assignment = Assignment(self._settings.kafka, self._serving.leave)
@@ -49,6 +49,7 @@ class Supervisor:
             try:
                 log.info("waiting for streams; `streamer streams add` defines one")
                 while not stopping.is_set():
+                    self._publisher.check()
                     self._serving.apply(assignment.poll(timeout_ms=round(TICK_S * 1000)))
             finally:
                 # Cameras first: another opens them as soon as we have left the group.
@@ -64,7 +65,7 @@ class Supervisor:
             False if a stream failed.
 
         Raises:
-            StreamerError: Kafka is out of reach at the start, or refuses us.
+            StreamerError: Kafka is out of reach at the start, or refuses us; or publishing failed by a fault of ours.
         """
         now_ms = unix_ms()
         wanted = {definition.id: Defined(definition, now_ms) for definition in definitions}
@@ -72,6 +73,7 @@ class Supervisor:
         with self._running():
             try:
                 while not self._all_over(wanted):
+                    self._publisher.check()
                     self._serving.apply(wanted)
                     if stopping.wait(TICK_S):
                         break

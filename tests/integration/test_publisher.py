@@ -9,7 +9,7 @@ import pytest
 
 from producers import metrics
 from producers.lane import Lane
-from producers.position import Position, find_positions
+from producers.position import Position, find_positions, start_from
 from producers.publisher import Publisher, unix_ms
 from streamer.lifecycle import Deadline
 from streamer.records import EndHeader, FrameId
@@ -49,7 +49,7 @@ def test_streams_share_a_producer_each_in_order_and_find_their_last_record(setti
                 put(lane, sequence)
         lanes[0].end(EndHeader(names[0], FrameId(EPOCH, 200), unix_ms(), "gone"))
         assert all(lane.flush(Deadline(10)) for lane in lanes)
-        found = find_positions(settings, [*names, "never"], publisher.partition)
+        found = find_positions(settings, [*names, "never"], publisher.partition, limit_s=10)
     assert sequences(settings, names[0]) == list(range(201))
     assert sequences(settings, names[1]) == list(range(200))
     assert found.keys() == set(names)
@@ -68,8 +68,13 @@ def test_a_position_far_behind_the_end_of_its_partition_is_found(settings: Setti
         for sequence in range(1500):
             put(busy, sequence)
         assert busy.flush(Deadline(10))
-        found = find_positions(settings, ["quiet"], publisher.partition)
-    assert found["quiet"] == Position(EPOCH, 2, 2, found["quiet"].captured_ms)
+        found = find_positions(settings, ["quiet"], publisher.partition, limit_s=10)["quiet"]
+        too_far = find_positions(settings, ["quiet"], publisher.partition, limit_s=0)["quiet"]
+    assert found == Position(EPOCH, 2, 2, found.captured_ms)
+    assert start_from(found, live=False, now_ms=0).sequence == 3
+    # Not found in time: a new run, its epoch behind all that there can be.
+    assert too_far.ended
+    assert start_from(too_far, live=False, now_ms=0).epoch > max(EPOCH, found.captured_ms)
 
 
 def test_a_frame_larger_than_the_topic_takes_is_a_hole_and_the_rest_goes_on(
