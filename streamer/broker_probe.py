@@ -18,6 +18,7 @@ from streamer.broker_wire import (
     SASL_AUTHENTICATE,
     SASL_HANDSHAKE,
     UNSUPPORTED_MECHANISM,
+    Answer,
     Wire,
     scram_proof,
     string_field,
@@ -65,14 +66,41 @@ def split_address(server: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _try_server(kafka: KafkaSettings, server: str, context: ssl.SSLContext | None, timeout_s: float) -> None:
+def own_addresses(
+    kafka: KafkaSettings, server: str, context: ssl.SSLContext | None, timeout_s: float
+) -> list[tuple[str, int]]:
+    """Host and port of every broker as the cluster calls them (advertised.listeners); clients go on with these.
+
+    Raises:
+        Refusal: `server`, one of the bootstrap servers, does not let us in.
+    """
     host, port = split_address(server)
     with _connect(host, port, timeout_s) as plain:
         if context is None:
-            _introduce(Wire(plain), kafka, lambda: _speaks_tls(host, port, timeout_s))
-            return
+            return _introduce(Wire(plain), kafka, lambda: _speaks_tls(host, port, timeout_s))
         with _secure(plain, host, context, lambda: _speaks_plain(host, port, timeout_s)) as secured:
-            _introduce(Wire(secured), kafka, lambda: False)
+            return _introduce(Wire(secured), kafka, lambda: False)
+
+
+def is_reachable(address: tuple[str, int], timeout_s: float) -> bool:
+    """Whether somebody listens at host and port."""
+    try:
+        socket.create_connection(address, timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+def _try_server(kafka: KafkaSettings, server: str, context: ssl.SSLContext | None, timeout_s: float) -> None:
+    brokers = own_addresses(kafka, server, context, timeout_s)
+    if not brokers:
+        raise Refusal("it is only starting: no broker is ready", lasting=False)
+    if not any(is_reachable(broker, timeout_s) for broker in brokers):
+        names = ", ".join(f"{host}:{port}" for host, port in brokers)
+        raise Refusal(
+            f"it sends us on to {names}, which can't be reached from here: correct its advertised.listeners",
+            lasting=False,
+        )
 
 
 def _connect(host: str, port: int, timeout_s: float) -> socket.socket:
@@ -106,27 +134,35 @@ def _secure(plain: socket.socket, host: str, context: ssl.SSLContext, is_plain: 
         raise Refusal(f"TLS failed ({_ssl_reason(error)}): check kafka.ssl_certfile and kafka.ssl_keyfile") from None
 
 
-def _introduce(wire: "Wire", kafka: KafkaSettings, speaks_tls: Callable[[], bool]) -> None:
-    """Everything behind the connection: versions, then the login or the first question."""
-    login = kafka.security_protocol.startswith("SASL")
+def _introduce(wire: Wire, kafka: KafkaSettings, speaks_tls: Callable[[], bool]) -> list[tuple[str, int]]:
+    """Everything behind the connection: versions, the login, who else is there."""
     try:
         wire.ask(API_VERSIONS, 0, b"")
     except (OSError, EOFError) as error:
         if speaks_tls():
             raise Refusal("it speaks TLS on this port: set kafka.security_protocol to SSL or SASL_SSL") from None
         raise Refusal(_silence_advice(error), lasting=isinstance(error, ssl.SSLError)) from None
+    login = kafka.security_protocol.startswith("SASL")
     try:
         if login:
             _log_in(wire, kafka)
-        else:
-            wire.ask(METADATA, 1, struct.pack(">i", 0))  # about no topic
+        return _brokers(wire.ask(METADATA, 1, struct.pack(">i", 0)))  # about no topic
     except (OSError, EOFError) as error:
         if not login and isinstance(error, EOFError | ConnectionError):
             raise Refusal("it wants a login: set kafka.security_protocol to SASL_PLAINTEXT or SASL_SSL") from None
         raise Refusal(_silence_advice(error), lasting=False) from None
 
 
-def _log_in(wire: "Wire", kafka: KafkaSettings) -> None:
+def _brokers(answer: Answer) -> list[tuple[str, int]]:
+    found = []
+    for _ in range(answer.number(">i")):
+        answer.number(">i")  # its id
+        found.append((answer.string(), answer.number(">i")))
+        answer.string()  # its rack
+    return found
+
+
+def _log_in(wire: Wire, kafka: KafkaSettings) -> None:
     mechanism = kafka.sasl_mechanism
     answer = wire.ask(SASL_HANDSHAKE, 1, string_field(mechanism))
     code = answer.number(">h")
@@ -146,7 +182,7 @@ def _log_in(wire: "Wire", kafka: KafkaSettings) -> None:
     _authenticate(wire, scram_proof(HASHES[mechanism], password, first, challenge), name)
 
 
-def _authenticate(wire: "Wire", message: bytes, name: str) -> bytes:
+def _authenticate(wire: Wire, message: bytes, name: str) -> bytes:
     answer = wire.ask(SASL_AUTHENTICATE, 0, struct.pack(">i", len(message)) + message)
     if answer.number(">h"):
         raise Refusal(f"login of {name!r} refused: check kafka.sasl_username and kafka.sasl_password")

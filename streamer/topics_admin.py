@@ -1,11 +1,13 @@
 """Making the topics, and comparing those of a cluster with what the settings want."""
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from streamer.broker import connect_admin, kafka_error
 from streamer.errors import ServiceError
+from streamer.lifecycle import Deadline
 from streamer.settings import Settings
 from streamer.topics import Topic, all_topics, topic_names
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 # A dead worker's transaction is found by a scan, and holds every reader until then; Kafka's default is 10 s.
 LONGEST_SCAN_MS = 2000
+_SETTLE_S = 10
 _SCAN = "transaction.abort.timed.out.transaction.cleanup.interval.ms"
 
 
@@ -31,7 +34,7 @@ def create_topics(settings: Settings) -> list[str]:
         missing = [topic for topic in topics if topic.name not in there]
         if missing:
             _create(admin, missing)
-        done = [f"created {topic.name} ({topic.partitions} partitions)" for topic in missing]
+        done = [f"created {topic.name}, partitions: {topic.partitions}" for topic in missing]
         return done + list(_configure(admin, [topic for topic in topics if topic.name in there]))
 
 
@@ -82,7 +85,7 @@ def _create(admin: "KafkaAdminClient", topics: Iterable[Topic]) -> None:
     admin.wait_for_topics(list(wanted))
 
 
-def _configure(admin: "KafkaAdminClient", topics: Iterable[Topic]) -> Iterator[str]:
+def _configure(admin: "KafkaAdminClient", topics: list[Topic]) -> Iterator[str]:
     from kafka.admin import ConfigResource, ConfigResourceType
 
     for topic, deviating in _deviations(admin, topics):
@@ -92,11 +95,14 @@ def _configure(admin: "KafkaAdminClient", topics: Iterable[Topic]) -> Iterator[s
         if answer != "OK":
             raise ServiceError(f"topic {topic.name} can't be configured: {answer}")
         yield f"set {', '.join(f'{key}={value}' for key, value in wanted.items())} on {topic.name}"
+    # The controller has agreed; the brokers follow a moment later.
+    deadline = Deadline(_SETTLE_S)
+    while any(_deviations(admin, topics)) and not deadline.passed:
+        time.sleep(0.05)
 
 
-def _deviations(admin: "KafkaAdminClient", topics: Iterable[Topic]) -> Iterator[tuple[Topic, dict[str, str]]]:
+def _deviations(admin: "KafkaAdminClient", topics: list[Topic]) -> Iterator[tuple[Topic, dict[str, str]]]:
     """Each topic with those of its settings that the broker holds otherwise, and what it holds."""
-    topics = list(topics)
     if not topics:
         return
     actual = _configs(admin, "TOPIC", [topic.name for topic in topics])
@@ -122,7 +128,7 @@ def _wrong_counts(topics: Iterable[Topic], counts: dict[str, int], settings: Set
             )
 
 
-def _wrong_configs(admin: "KafkaAdminClient", topics: Iterable[Topic]) -> Iterator[str]:
+def _wrong_configs(admin: "KafkaAdminClient", topics: list[Topic]) -> Iterator[str]:
     for topic, deviating in _deviations(admin, topics):
         for key, value in deviating.items():
             yield (

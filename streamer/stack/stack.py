@@ -3,11 +3,12 @@
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -113,6 +114,17 @@ class Stack:
                 raise ServiceError(f"the stack in {self._home.root} does not end: see {self._home.keeper_log}")
             time.sleep(0.02)
         return True
+
+    def delete_data(self) -> None:
+        """Deletes what Kafka holds. Only when stopped.
+
+        Raises:
+            ServiceError: it runs.
+        """
+        with self._only_starter(_silent) if self._home.root.exists() else nullcontext():
+            if not self._all_gone():
+                raise ServiceError("the stack runs: stop it first with `streamer down`")
+            shutil.rmtree(self._home.kafka, ignore_errors=True)
 
     def status(self) -> Status:
         """What runs now, without waiting."""

@@ -13,6 +13,7 @@ import pytest
 from streamer.broker import connect_admin, connect_consumer, connect_producer, kafka_error
 from streamer.broker_probe import refusal
 from streamer.catalog import stream_catalog, write_definition
+from streamer.doctor.kafka import check_kafka
 from streamer.errors import ServiceError, StreamerError, UsageError
 from streamer.settings import KafkaSettings, Settings
 from streamer.stack import Addresses, kafka_server
@@ -81,7 +82,10 @@ def start_broker(folder: Path, ports: Secured, inside: int, controller: int) -> 
     extra = {
         "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items())
         + f",CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": ",".join(f"{name}://localhost:{port}" for name, port in listeners.items()),
+        "advertised.listeners": ",".join(
+            f"{name}://localhost:{port}" if name != "SSL" else "SSL://no.such.machine.invalid:9092"
+            for name, port in listeners.items()
+        ),
         "listener.security.protocol.map": ",".join(f"{name}:{name}" for name in listeners) + ",CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "PLAINTEXT",
         "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512",
@@ -97,6 +101,10 @@ def start_broker(folder: Path, ports: Secured, inside: int, controller: int) -> 
         "ssl.truststore.location": str(ports.authority.certificate),
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:admin;User:ANONYMOUS;User:CN=client",
+        # What a foreign cluster may have.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "10000",
+        "transaction.max.timeout.ms": "20000",
+        "group.min.session.timeout.ms": "6000",
     }
     java, jars = find_java(), kafka_jars("", lambda _: None)
     kafka_server.write_files(folder, kafka_server.properties(inside, controller, extra))
@@ -121,7 +129,6 @@ def test_all_works_with_a_login_over_tls(broker: Secured) -> None:
     kafka = broker.settings(topic_prefix="all.")
     settings = Settings(kafka=kafka)
     create_topics(settings)
-    assert check_topics(settings) == []
     write_definition(kafka, "all.streams", "gate", b"{}")
     consumer = connect_consumer(kafka, group_id="all.group")
     try:
@@ -173,7 +180,10 @@ def test_a_refusal_is_named_at_once(broker: Secured, changes: dict[str, Any], ex
 def test_certificate_of_our_own(broker: Secured) -> None:
     files = {"ssl_certfile": broker.client.certificate, "ssl_keyfile": broker.client.key}
     address = f"localhost:{broker.ssl}"
-    connect_admin(broker.settings(security_protocol="SSL", bootstrap_servers=address, **files)).close()
+    kafka = broker.settings(security_protocol="SSL", bootstrap_servers=address, connect_timeout_s=0.5, **files)
+    # The broker lets us in, and sends us to an address that is none.
+    with pytest.raises(ServiceError, match=r"sends us on to no\.such\.machine\.invalid:9092, which can't be reached"):
+        connect_admin(kafka)
 
 
 def test_host_name_is_not_checked_when_told_so(broker: Secured) -> None:
@@ -245,6 +255,31 @@ def begin_transaction(kafka: KafkaSettings) -> None:
 
 def check(kafka: KafkaSettings) -> None:
     check_topics(Settings(kafka=kafka))
+
+
+def test_a_cluster_that_does_not_fit_is_named(broker: Secured) -> None:
+    kafka = broker.settings(topic_prefix="fit.", session_timeout_ms=3000)
+    settings = Settings.model_validate({"kafka": kafka, "detect": {"transaction_timeout_ms": 30_000}})
+    create_topics(settings)
+    scan, longest, shortest = check_topics(settings)
+    assert "transaction.abort.timed.out.transaction.cleanup.interval.ms = 10000" in scan
+    assert "allow transactions of 20000 ms: lower detect.transaction_timeout_ms (30000)" in longest
+    assert "allow sessions from 6000 ms: raise kafka.session_timeout_ms (3000)" in shortest
+
+
+def test_doctor_names_missing_rights_by_role(broker: Secured, prefixes: dict[str, str]) -> None:
+    poor = Settings(kafka=broker.settings("poor", topic_prefix=prefixes["closed"]))
+    found = [f"{finding.level} {finding.text}" for finding in check_kafka(poor, {"worker"})]
+    assert found[0].startswith("ok Kafka at localhost:")
+    assert found[1].startswith("bad Kafka at localhost:")
+    assert "poor has no right to topic closed." in found[1]
+    assert found[2:] == [
+        "note rights are not enough for a producer, should this be one: READ and WRITE on closed.frames, "
+        "READ on closed.streams, READ on closed.pipelines",
+        "bad rights are missing for a worker: grant READ on closed.frames, READ and WRITE on closed.detections, "
+        "WRITE on closed.frames.dead, READ on closed.streams, READ and WRITE on closed.pipelines",
+        "note rights are not enough for a reader, should this be one: READ on closed.detections",
+    ]
 
 
 @pytest.fixture(scope="module")
