@@ -19,6 +19,7 @@ from streamer.settings import DetectSettings
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
     from engines.detections import Detections
     from engines.detector import Detector
     from engines.letterbox import Placement
@@ -38,6 +39,7 @@ class Lane(threading.Thread):
         self._detector, self._settings, self._chooser, self._ledger = detector, settings, chooser, ledger
         self._stop_event = threading.Event()
         self._refused: set[str] = set()
+        self._in_slot: dict[int, Placement] = {}
         self._engine = {
             "name": detector.engine.name,
             "version": detector.engine.version,
@@ -73,7 +75,7 @@ class Lane(threading.Thread):
         ready: list[Entry] = []
         placements: list[Placement] = []
         for entry in entries:
-            placement = self._prepare(entry, batch[len(ready)])
+            placement = self._prepare(entry, batch, len(ready))
             if placement is not None:
                 ready.append(entry)
                 placements.append(placement)
@@ -88,7 +90,7 @@ class Lane(threading.Thread):
             entry.stages["detect"] = took_ms
             self._ledger.finish(entry, self._result(entry, detections))
 
-    def _prepare(self, entry: Entry, slot: "npt.NDArray[np.float32]") -> "Placement | None":
+    def _prepare(self, entry: Entry, batch: "npt.NDArray[np.float32]", slot: int) -> "Placement | None":
         header = entry.header
         assert isinstance(header, FrameHeader)
         entry.stages["transport"] = float(entry.polled_ms - header.captured_ms)
@@ -104,7 +106,10 @@ class Lane(threading.Thread):
             log.warning("stream %s: frame %s is dead: %s", header.stream, header.id, error)
             self._ledger.finish(entry, GapReason.DEAD, str(error), dead=str(error))
             return None
-        placement = self._detector.prepare(picture, (header.width, header.height), slot)
+        size = (header.width, header.height)
+        # With what the slot held before, a border that stays the same isn't written again.
+        placement = self._detector.prepare(picture, size, batch[slot], previous=self._in_slot.get(slot))
+        self._in_slot[slot] = placement
         entry.stages["decode"] = (time.perf_counter() - began) * 1000
         return placement
 

@@ -8,6 +8,7 @@ from streamer.records import FrameHeader
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
     from engines.detector import Detector
 
 

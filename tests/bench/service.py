@@ -39,7 +39,8 @@ class Scenario:
 class Cost:
     """CPU time per frame in ms, by part, and what was seen of the results.
 
-    network: within `worker`. frames: with a result. commit_ms: per transaction. latency_ms: capture to result in Redis, per result.
+    network: within `worker`. frames: with a result. commit_ms: per transaction. latency_ms: capture to result in
+    Redis, per result.
     """
 
     frames: int
