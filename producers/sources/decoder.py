@@ -49,6 +49,19 @@ class Decoder:
         self._counts = self._counts or bool(frames)
         return frames
 
+    def begin_anew(self) -> "list[av.VideoFrame]":
+        """The pictures that still wait for their turn; the next packet has to be a key picture.
+
+        Some decoders throw them away when a key picture comes that the packets before don't lead up to.
+        """
+        try:
+            frames: list[av.VideoFrame] = self._codec.decode(None)
+        except av.error.FFmpegError as error:
+            frames = []
+            self._fault(error)
+        self._codec.flush_buffers()
+        return frames
+
     def _fault(self, error: av.error.FFmpegError) -> None:
         self.last_fault = str(error.strerror or type(error).__name__)
         if not self._counts:

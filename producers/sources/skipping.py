@@ -26,6 +26,7 @@ class Need(Enum):
     PICTURE = "picture"
     REFERENCE = "reference"  # its picture isn't wanted, but others may be predicted from it
     NOTHING = "nothing"
+    GAP = "gap"  # nothing, and the next packet that is decoded begins anew, at a key picture
 
 
 Planned = tuple["VideoPacket", Need]
@@ -88,7 +89,7 @@ class Skipper:
             yield from group
             return
         yield from group[: last + 1]
-        yield from ((packet, Need.NOTHING) for packet, _ in group[last + 1 :])
+        yield from ((packet, Need.GAP) for packet, _ in group[last + 1 :])
 
     def _slot(self, pts: int) -> int:
         return slot((pts - self._origin) * self._tick, self._fps)

@@ -36,13 +36,17 @@ class Track:
 
     def pictures(self, planned: Iterable[Planned]) -> Iterator[Picture]:
         """The pictures of these packets, in order of presentation."""
+        gap = False
         for packet, need in planned:
             if packet.size and not packet.is_discard:
                 self._numbering.sent(packet.pts)
-            if need is Need.NOTHING and packet.size:
+            if packet.size and need in (Need.NOTHING, Need.GAP):
+                gap = gap or need is Need.GAP
                 continue
-            for frame in self._decoder.decode(packet, disposable=need is Need.REFERENCE):
-                yield self._picture(frame)
+            if gap and packet.size:
+                gap = False
+                yield from map(self._picture, self._decoder.begin_anew())
+            yield from map(self._picture, self._decoder.decode(packet, disposable=need is Need.REFERENCE))
 
     def _picture(self, frame: "av.VideoFrame") -> Picture:
         seconds = self._timeline.seconds(frame.pts, frame.dts)

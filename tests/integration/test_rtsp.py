@@ -120,7 +120,7 @@ def test_a_frozen_camera_is_noticed(run_camera: Run) -> None:
         with pytest.raises(SourceError, match="connected, but no picture for 1 s"):
             list(pictures)
         assert time.monotonic() - start < 2.5
-        with pytest.raises(SourceError, match="no proper answer|no answer"):
+        with pytest.raises(SourceError, match=r"no proper answer|no answer"):
             opened(camera.url())
 
 
