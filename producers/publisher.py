@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 DELIVERY_TIMEOUT_S = 120.0
 TICK_S = 1.0
+SLOW_S = 5.0
+"""Without an acknowledgement for so long, the process is not ready."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 SETTLED_S = 30.0
 """A producer that has lived so long counts as good: the next failure is retried at once again."""
@@ -109,7 +111,13 @@ class Publisher:
 
     def why_not_ready(self) -> str | None:
         """None while frames get through, else the reason."""
-        return None if self._link is not None else "no connection to Kafka"
+        if self._link is None:
+            return "no connection to Kafka"
+        oldest_s = self._oldest_s()
+        return f"Kafka has acknowledged nothing for {oldest_s:.0f} s" if oldest_s > SLOW_S else None
+
+    def _oldest_s(self) -> float:
+        return max((lane.oldest_s() for lane in self.lanes()), default=0.0)
 
     def close(self, deadline: Deadline) -> None:
         """Lets the producer go. Lanes must be flushed before."""
@@ -151,9 +159,9 @@ class Publisher:
 
     def _watch(self) -> None:
         """The client itself fails what it can't deliver in time, but has been seen to hang for ever instead."""
-        oldest = max((lane.oldest_s() for lane in self.lanes()), default=0.0)
-        if self._link is not None and oldest > self._delivery_timeout_s * 1.25:
-            self._report(self._link, TimeoutError(f"nothing acknowledged for {oldest:.0f} s"))
+        oldest_s = self._oldest_s()
+        if self._link is not None and oldest_s > self._delivery_timeout_s * 1.25:
+            self._report(self._link, TimeoutError(f"nothing acknowledged for {oldest_s:.0f} s"))
 
     def _adapt(self, per_second: float) -> None:
         linger_ms = next(linger for limit, linger in LINGERS_MS if per_second < limit)

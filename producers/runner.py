@@ -64,6 +64,7 @@ class Runner:
         self._live = live
         self._stop = threading.Event()
         self._ending = ""
+        self._again = False
         self._deadline: Deadline | None = None
         self._source: Reconnecting | None = None
         self._lane: Lane | None = None
@@ -151,6 +152,7 @@ class Runner:
                 break
             if self._id.sequence == 0:
                 raise SourceUnusableError(f"{mask(self.definition.source)}: no picture in it")
+            self._again = True
             start = start_anew(self._id.epoch, unix_ms())
             self._id = FrameId(start.epoch, 0)
         self._end(lane, "")
@@ -221,11 +223,15 @@ class Runner:
     def _report(self, state: State, reason: str) -> None:
         if state is State.WAITING:
             metrics.RECONNECTS.labels(self.stream).inc()
-        level = logging.ERROR if state is State.FAILED else logging.WARNING if state is State.WAITING else logging.INFO
-        log.log(level, "%s%s", state, f": {reason}" if reason else "", extra={"stream": self.stream})
+        log.log(self._level(state), "%s%s", state, f": {reason}" if reason else "", extra={"stream": self.stream})
         for each in State:
             metrics.STATE.labels(self.stream, each).set(each is state)
         self.state, self.reason = state, reason
+
+    def _level(self, state: State) -> int:
+        if state in (State.CONNECTING, State.RUNNING) and self._again:
+            return logging.DEBUG  # a short clip that loops would fill the log
+        return {State.FAILED: logging.ERROR, State.WAITING: logging.WARNING}.get(state, logging.INFO)
 
 
 def _traceparent() -> str:
