@@ -5,12 +5,13 @@ import argparse
 from streamer.commands.common import add_settings_option
 
 HELP = "start Kafka and Redis on this machine, make the topics"
-EXAMPLES = ("streamer up", "STREAMER_STACK__HOME=/data/stack streamer up")
+EXAMPLES = ("streamer up", "streamer up --fetch", "STREAMER_STACK__HOME=/data/stack streamer up")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     add_settings_option(parser)
+    parser.add_argument("--fetch", action="store_true", help="only fetch what it needs, so that it starts offline")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -23,6 +24,11 @@ def run(arguments: argparse.Namespace) -> int:
     from streamer.topics_admin import check_topics, create_topics
 
     settings = load(arguments.config)
+    if arguments.fetch:
+        with Console(stderr=True).status("looking at what is there") as status:
+            Stack(settings.stack).fetch(status.update)
+        print("Kafka, Java and Redis are there")
+        return 0
     if settings.kafka.bootstrap_servers and settings.redis.url:
         raise UsageError("the settings name a Kafka and a Redis: nothing to start; `streamer topics create` comes next")
     with Console(stderr=True).status("looking for what runs already") as status:

@@ -94,6 +94,14 @@ class Stack:
             self._release()
         return _addresses(state)
 
+    def fetch(self, progress: Progress = _silent) -> None:
+        """Gets everything that start() needs, so that start() needs no network.
+
+        Raises:
+            ServiceError: something can't be fetched; UsageError: a package is missing.
+        """
+        self._plan(progress)
+
     def stop(self) -> bool:
         """Stops both servers and waits until nothing is left; False if nothing ran.
 

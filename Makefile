@@ -1,0 +1,61 @@
+# Video in, detections out. `make` alone lists what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCE ?= synthetic:
+TESTS ?= tests
+# Debian's names of the camera that the tests read from, and of a Redis that can do TLS.
+TEST_SERVICES := python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base \
+	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav redis-server
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench services clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## the set-up alone: packages into .venv, Kafka into your cache folder
+
+demo: $(VENV)/.installed ## everything on this machine, live: SOURCE=clip.mp4,rtsp://camera/live MODEL=detector.onnx
+	@$(BIN)/streamer demo "$(SOURCE)" $(if $(MODEL),--model "$(MODEL)")
+
+test: $(VENV)/.tested lint ## the set-up, then every test; TESTS=tests/unit for some of them
+	@/usr/bin/python3 -c "import gi; gi.require_version('GstRtspServer', '1.0')" 2>/dev/null \
+		|| echo "no RTSP server for the tests, those are skipped: 'make services' installs one (Debian, as root)"
+	$(BIN)/pytest $(TESTS)
+
+lint: $(VENV)/.tested ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.tested ## what the service costs over the plainest loop: CLIP=clip.mp4 MODEL=detector.onnx
+	@test -n "$(CLIP)" -a -n "$(MODEL)" || { echo "which clip and detector? make bench CLIP=clip.mp4 MODEL=detector.onnx"; exit 2; }
+	$(BIN)/python -m tests.bench --clip "$(CLIP)" --model "$(MODEL)"
+
+# RUNLEVEL=1: Debian then starts no service of its own.
+services: ## what the tests use beyond packages: an RTSP server and a Redis with TLS (Debian, as root)
+	@command -v apt-get >/dev/null || { echo "not a Debian: install GStreamer's RTSP server and redis-server yourself"; exit 1; }
+	@dpkg -s $(TEST_SERVICES) >/dev/null 2>&1 || { apt-get update -q && \
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(TEST_SERVICES); }
+
+clean: ## stops the one-machine stack and removes what make has made here
+	@test ! -x $(BIN)/streamer || $(BIN)/streamer down
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# A stamp is newer than what it was made from, so a second call has nothing to do.
+$(VENV)/.created:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+		|| { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no venv in $(PYTHON): on Debian, apt install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[local]'
+	$(BIN)/streamer up --fetch
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[local,openvino,dev]'
+	@touch $@
