@@ -6,8 +6,10 @@ import socket
 import threading
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from streamer.settings import KafkaSettings
+if TYPE_CHECKING:
+    from streamer.settings import KafkaSettings
 
 
 class Deadline:
@@ -39,7 +41,7 @@ def stop_on_signals() -> threading.Event:
     return stopping
 
 
-def instance_name(kafka: KafkaSettings) -> str:
+def instance_name(kafka: "KafkaSettings") -> str:
     """Name of this process among its replicas: the one in the settings, else one that no other process has.
 
     Only a given one is the same after a restart; then Kafka ends what the process before left open at once.
