@@ -94,7 +94,7 @@ def first_times(records: list[Published]) -> list[tuple[int, int]]:
     return seen
 
 
-def eventually(condition: Callable[[], T], what: str, timeout_s: float = 20) -> T:
+def eventually(condition: Callable[[], T], what: str, timeout_s: float = 40) -> T:
     """The first true value of `condition`."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -125,7 +125,7 @@ class Process:
     def pid(self) -> int:
         return self._process.pid
 
-    def wait(self, timeout_s: float = 20) -> int:
+    def wait(self, timeout_s: float = 40) -> int:
         """Its exit status."""
         return self._process.wait(timeout_s)
 
