@@ -20,9 +20,6 @@ from streamer.errors import SourceError, UsageError
 from streamer.records.frame import Matrix
 from streamer.records.stream import StreamDefinition
 
-# What a definition leaves open. At the network's size an object has fewer pixels, and 90 loses more of the boxes
-# than it may: tests/bench/jpeg_hop.py has the figures.
-FULL_QUALITY, SCALED_QUALITY = 90, 95
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _TURNED = {"yuv422p": "yuv440p", "yuvj422p": "yuvj440p", "yuv440p": "yuv422p", "yuvj440p": "yuvj422p"}
 
@@ -66,7 +63,6 @@ class Encoder:
         """
         self._definition = definition
         self._network_size = network_size
-        self._quality = definition.quality or (FULL_QUALITY if definition.transport == "full" else SCALED_QUALITY)
         self._converter = Converter()
         self._kind: object = None
         self._route: _Route | None = None
@@ -141,9 +137,9 @@ class Encoder:
     def _encode(self, planes: list[Plane], route: _Route) -> bytes:
         luma, *chroma = route.mix.apply(planes)
         if not chroma:
-            return bytes(simplejpeg.encode_jpeg_yuv_planes(luma, None, None, quality=self._quality))
+            return bytes(simplejpeg.encode_jpeg_yuv_planes(luma, None, None, quality=self._definition.quality))
         luma = _whole_samples(luma, chroma[0])
-        return bytes(simplejpeg.encode_jpeg_yuv_planes(luma, *chroma, quality=self._quality))
+        return bytes(simplejpeg.encode_jpeg_yuv_planes(luma, *chroma, quality=self._definition.quality))
 
 
 def _whole_samples(luma: Plane, chroma: Plane) -> Plane:

@@ -82,6 +82,7 @@ class SyntheticSource:
     def open(self) -> None:
         """See `Source`."""
         self._street = self._options.street()
+        self._street.draw(0)  # what stands still takes longer than a picture may
 
     def describe(self) -> str:
         """See `Source`."""

@@ -13,7 +13,7 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
     add = parser.add_argument
     add("--fps", type=_or_none(float), metavar="N", help="take so many frames per second; none: all (default)")
     add("--transport", metavar="SIZE", help="that travels: full (default), network or 640x360")
-    add("--quality", type=_or_none(int), metavar="Q", help="of the JPEGs, 30 to 100; none: 90, or 95 scaled (default)")
+    add("--quality", type=int, metavar="Q", help="of the JPEGs, 30 to 100 (default: 90)")
     add("--freshness", metavar="HOW", help="latest (default), bounded:500 (ms), every (default with --pace fast)")
     add("--pace", choices=("realtime", "fast"), help="files: by their own clock (default), or at full speed")
     add("--loop", action=argparse.BooleanOptionalAction, help="files: start again at the end, for ever")

@@ -87,9 +87,7 @@ class StreamDefinition(_Record):
     transport: Annotated[str, AfterValidator(_transport)] = Field(
         "full", description="size that travels: full, network (what the pipeline's model needs) or WIDTHxHEIGHT"
     )
-    quality: int | None = Field(
-        None, ge=30, le=100, description="of the JPEG; none: 90 at full size, 95 scaled down, where it matters more"
-    )
+    quality: int = Field(90, ge=30, le=100, description="of the JPEG")
     freshness: Annotated[str, AfterValidator(_freshness)] = Field(
         "latest", description="latest: only the newest frame counts; bounded:<ms>: older are skipped; every: all"
     )

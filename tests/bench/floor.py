@@ -4,8 +4,8 @@
 
 Decode the video, encode a JPEG at the size that travels, decode it again at the scale that the network needs,
 letterbox and normalise, network, head and NMS. As somebody would write it who knows the packages, and with none of
-the service's own code, so that it shares no cost with what it is compared to. JPEG quality, scaler and the
-decoder's flags are the service's: they decide what is found again, and are not what is compared. The model is in
+the service's own code, so that it shares no cost with what it is compared to. JPEG quality, chroma,
+scaler and the decoder's flags are the service's: they decide what is found again, and are not what is compared. The model is in
 the YOLOv8 layout (1, 4 + classes, boxes), RGB 0..1, padded around the picture.
 """
 
@@ -25,7 +25,7 @@ import onnxruntime
 import simplejpeg
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-QUALITY = {"network": 95, "full": 90}
+QUALITY = {"network": 90, "full": 90}
 STAGES = ("decode video", "encode JPEG", "decode JPEG", "letterbox", "network", "boxes")
 NETWORK = "network"
 CONFIDENCE, IOU, PAD = 0.25, 0.6, 114
@@ -110,7 +110,7 @@ def _encode(reformatter: VideoReformatter, frame: av.VideoFrame, size: tuple[int
     yuv = reformatter.reformat(
         frame,
         *size,
-        "yuvj420p",
+        "yuvj420p" if size == (frame.width, frame.height) else "yuvj422p",
         dst_colorspace=matrix,
         dst_color_range=ColorRange.JPEG,
         interpolation=Interpolation.AREA,

@@ -20,13 +20,16 @@ import simplejpeg
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from consumers.decode import decode
 from engines.detections import Detections
 from engines.detector import Detector, open_detector
 from producers.colour import Mix
 from producers.encoder import Encoder
 from producers.picture import Picture
-from producers.planes import Converter, layout, views
+from producers.planes import layout, views
 from producers.transform import fit
+from streamer.records.frame import FrameHeader
+from streamer.records.identity import FrameId
 from streamer.records.stream import StreamDefinition
 from streamer.settings import DetectSettings
 
@@ -76,8 +79,8 @@ def through(detector: Detector, clip: list[av.VideoFrame], encode: Encode, truth
 def detect(detector: Detector, jpeg: bytes, source: tuple[int, int]) -> Detections:
     """As the worker does it; boxes in source pixels."""
     height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
-    least = detector.wanted_size(width, height)
-    picture = simplejpeg.decode_jpeg(jpeg, detector.model.colour, fastdct=True, min_width=least[0], min_height=least[1])
+    header = FrameHeader("hop", FrameId(1, 0), 0, 0, width, height, *source, (1, 0, 0, 0, 1, 0))
+    picture = decode(jpeg, header, detector.wanted_size(width, height), detector.model.colour, width * height)
     batch = detector.new_batch(1)
     placement = detector.prepare(picture, (width, height), batch[0])
     found = detector.detect(batch, [placement])[0]
@@ -108,14 +111,18 @@ def service(detector: Detector, transport: str) -> Encode:
     return lambda frame: encoder.encode(Picture(frame, 0, 0, 0.0, None, 0, 0)).jpeg
 
 
-def by_swscale(detector: Detector, scaler: Interpolation, quality: int) -> Encode:
-    """Network size by one of swscale's scalers."""
-    converter, network = Converter(scaler), (detector.engine.input.width, detector.engine.input.height)
+def by_swscale(detector: Detector, name: str, scaler: Interpolation, quality: int) -> Encode:
+    """Network size by one of swscale's scalers, in the format `name`."""
+    convert, network = VideoReformatter(), (detector.engine.input.width, detector.engine.input.height)
+    same = ColorRange.JPEG
 
     def encode(frame: av.VideoFrame) -> bytes:
-        into = layout(frame)
-        plain = converter.plain(frame, into, fit((frame.width, frame.height), network))
-        return bytes(simplejpeg.encode_jpeg_yuv_planes(*Mix(into.meaning).apply(views(plain)), quality=quality))
+        size = fit((frame.width, frame.height), network)
+        small = convert.reformat(
+            frame, *size, name, interpolation=scaler, src_color_range=same, dst_color_range=same, threads=1
+        )
+        planes = Mix(layout(frame).meaning).apply(views(small))
+        return bytes(simplejpeg.encode_jpeg_yuv_planes(*planes, quality=quality))
 
     return encode
 
@@ -148,10 +155,12 @@ def main() -> None:
     ways = {f"service, {transport}": service(detector, transport) for transport in ("full", "network")}
     if arguments.compare:
         for quality in (85, 90, 95):
-            for scaler in (Interpolation.AREA, Interpolation.BILINEAR, Interpolation.BICUBIC):
-                ways[f"swscale {scaler.name}, q{quality}"] = by_swscale(detector, scaler, quality)
-            for name in ("INTER_LINEAR", "INTER_AREA"):
-                ways[f"cv2 {name}, q{quality}"] = by_opencv(detector, getattr(cv2, name), quality)
+            for name in ("yuv420p", "yuv422p", "yuv444p"):
+                ways[f"AREA {name}, q{quality}"] = by_swscale(detector, name, Interpolation.AREA, quality)
+            for scaler in (Interpolation.BILINEAR, Interpolation.BICUBIC):
+                ways[f"{scaler.name} yuv422p, q{quality}"] = by_swscale(detector, "yuv422p", scaler, quality)
+            for method in ("INTER_LINEAR", "INTER_AREA"):
+                ways[f"cv2 {method}, q{quality}"] = by_opencv(detector, getattr(cv2, method), quality)
     print(f"{len(clip)} frames, {sum(int((t.scores > SURE).sum()) for t in truth)} boxes above {SURE}")
     print(f"{'way':28}{'found again':>12}{'CPU ms':>9}{'kB':>7}")
     for name, encode in ways.items():

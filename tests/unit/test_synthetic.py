@@ -92,14 +92,12 @@ def test_its_colours_are_those_drawn() -> None:
 
 def test_a_street_without_an_end_keeps_its_own_time() -> None:
     source = opened("synthetic:?size=64x64&fps=50")
-    pictures = source.pictures()
-    first = next(pictures)
     begin = time.monotonic()
 
-    taken = [first, *itertools.islice(pictures, 20)]
+    taken = list(itertools.islice(source.pictures(), 20))
 
     assert source.live
-    assert time.monotonic() - begin >= taken[-1].index / 50 - 0.05
+    assert time.monotonic() - begin >= taken[-1].index / 50
     assert all(one.index < other.index for one, other in itertools.pairwise(taken))
 
 
