@@ -4,8 +4,8 @@
 
 Decode the video, encode a JPEG at the size that travels, decode it again at the scale that the network needs,
 letterbox and normalise, network, head and NMS. As somebody would write it who knows the packages, and with none of
-the service's own code, so that it shares no cost with what it is compared to. JPEG quality, chroma,
-scaler and the decoder's flags are the service's: they decide what is found again, and are not what is compared. The model is in
+the service's own code, so that it shares no cost with what it is compared to. JPEG quality, chroma, scaler and the
+decoder's flags are the service's: they decide what is found again, and are not what is compared. The model is in
 the YOLOv8 layout (1, 4 + classes, boxes), RGB 0..1, padded around the picture.
 """
 
