@@ -50,9 +50,12 @@ def kafka_jars(repository: str, progress: Progress, jars: tuple[Jar, ...] | None
 
     Raises:
         ServiceError: a jar can't be fetched, or what came is not what we pinned.
+        UsageError: the package that fetches is not installed, or the cache folder's name does not do.
     """
     jars = jars or pinned_jars()
     folder = cache_folder() / "jars"
+    if os.pathsep in str(folder):
+        raise UsageError(f"Java can't take jars from {folder}: set XDG_CACHE_HOME to a folder without {os.pathsep!r}")
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / ".lock", progress):
         missing = [jar for jar in jars if not _is_good(folder / jar.file_name, jar)]

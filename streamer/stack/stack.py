@@ -72,6 +72,18 @@ class Stack:
         Raises:
             ServiceError: something can't be fetched or started; UsageError: a package is missing.
         """
+        try:
+            writer, state = self._join_or_spawn(lifeline, progress)
+        except OSError as error:
+            raise ServiceError(f"the stack in {self._home.root} can't be started: {error}") from None
+        # The old end goes after the new one is there: never nobody.
+        self.release()
+        self._lifeline = writer
+        if not lifeline:
+            self.release()
+        return _addresses(state)
+
+    def _join_or_spawn(self, lifeline: bool, progress: Progress) -> tuple[int, State]:
         self._home.create()
         with self._only_starter(progress):
             if self.status().phase == "broken":
@@ -87,12 +99,13 @@ class Stack:
             except BaseException:
                 os.close(writer)
                 raise
-        # The old end goes after the new one is there: never nobody.
-        self._release()
-        self._lifeline = writer
-        if not lifeline:
-            self._release()
-        return _addresses(state)
+        return writer, state
+
+    def release(self) -> None:
+        """Lets go of the lifeline: the stack ends if nobody else holds on to it and nobody told it to stay."""
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
 
     def fetch(self, progress: Progress = _silent) -> None:
         """Gets everything that start() needs, so that start() needs no network.
@@ -108,7 +121,7 @@ class Stack:
         Raises:
             ServiceError: it does not end in time.
         """
-        self._release()
+        self.release()
         writer = self._open_lifeline()
         if writer is None and self._all_gone():
             return False
@@ -211,11 +224,6 @@ class Stack:
             return False
         os.close(writer)
         return True
-
-    def _release(self) -> None:
-        if self._lifeline is not None:
-            os.close(self._lifeline)
-            self._lifeline = None
 
     def _all_gone(self) -> bool:
         try:

@@ -1,10 +1,12 @@
 """Kafka's jars come whole and as pinned, or not at all. The repository is a web server of this test."""
 
+import gc
 import hashlib
 import http.server
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +74,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server
         server.shutdown()
+    with warnings.catch_warnings():
+        # jgo leaves the answers that it does not like to the collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def fetch(repository: Repository) -> list[Path]:

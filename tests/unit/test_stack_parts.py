@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from streamer.errors import ServiceError, UsageError
+from streamer.settings import StackSettings
+from streamer.stack import Stack
 from streamer.stack.home import cache_folder, home_of
+from streamer.stack.jars import kafka_jars
 from streamer.stack.java import find_java
 from streamer.stack.ports import free_ports
 from streamer.stack.redis_server import find_redis
@@ -75,6 +79,18 @@ def test_ports_are_free_different_and_kept_where_possible() -> None:
         again = free_ports(tuple(first))
     assert (again[0], again[2]) == (first[0], first[2])
     assert again[1] not in first
+
+
+def test_a_home_that_can_not_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ServiceError, match=r"the stack in .*file/home can't be started: .*Not a directory"):
+        Stack(StackSettings(home=tmp_path / "file" / "home")).start(lifeline=True)
+
+
+def test_jars_in_a_folder_that_java_can_not_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a:b"))
+    with pytest.raises(UsageError, match="set XDG_CACHE_HOME to a folder without ':'"):
+        kafka_jars("", lambda _: None)
 
 
 def test_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
