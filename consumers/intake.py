@@ -11,7 +11,7 @@ from consumers.ledger import Entry, Ledger
 from consumers.mirror import Mirror
 from consumers.positions import load_positions, newest
 from consumers.treatment import Treatments
-from streamer.broker import connect_consumer
+from streamer.broker import connect_consumer, poll_group
 from streamer.errors import RecordError, ServiceError
 from streamer.records import EndHeader, FrameHeader, GapReason, parse_headers
 from streamer.settings import Settings
@@ -84,10 +84,10 @@ class Intake:
         if not room:
             # Nothing may be taken in, but the group must be answered.
             self._consumer.pause(*self._consumer.assignment())
-            self._consumer.poll(timeout_ms=0)
+            poll_group(self._consumer, 0)
             self._consumer.resume(*self._consumer.assignment())
             return
-        polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=_POLL_RECORDS)
+        polled = poll_group(self._consumer, timeout_ms, max_records=_POLL_RECORDS)
         if not polled:
             return
         # Captured with the poll that brought the frames. A generation below zero is no member: committing

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_consumer
+from streamer.broker import connect_consumer, poll_group
 from streamer.errors import ServiceError, UsageError
 from streamer.records.stream import StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
@@ -73,7 +73,7 @@ class Assignment:
         from kafka.errors import KafkaError
 
         assert self._consumer is not None
-        for partition, records in self._consumer.poll(timeout_ms=timeout_ms).items():
+        for partition, records in poll_group(self._consumer, timeout_ms).items():
             for record in records:
                 self._apply(self._defined[partition], record)
         try:

@@ -16,7 +16,10 @@ from streamer.settings import KafkaSettings
 from streamer.tls import file_named, trusting
 
 if TYPE_CHECKING:
-    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka.consumer.fetcher import ConsumerRecord
+
+    Polled = dict[TopicPartition, list[ConsumerRecord]]
 
 T = TypeVar("T")
 PROBE_STEP_S = 5.0
@@ -72,6 +75,21 @@ def connect_consumer(kafka: KafkaSettings, **options: Any) -> "KafkaConsumer":
         "check_crcs": False,
     }
     return _connect(kafka, KafkaConsumer, {**defaults, **connection_options(kafka), **options})
+
+
+def poll_group(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "Polled":
+    """`consumer.poll` for a member of a group; a rejoin that kafka-python has forgotten is begun again.
+
+    3.0.12 forgets one that began because the topic's metadata changed, if the poll's time is up before it is
+    complete: the assignment that it computes meanwhile makes the reason go away, nobody waits for the join any more,
+    and the member stays between memberships, polling nothing at full speed until the broker removes it.
+    """
+    from kafka.structs import MemberState
+
+    if consumer.group_metadata().state == MemberState.REBALANCING:
+        consumer._coordinator.request_rejoin()  # no public way; without effect on a join that goes on
+    polled: Polled = consumer.poll(timeout_ms=timeout_ms, **options)
+    return polled
 
 
 def connect_producer(kafka: KafkaSettings, **options: Any) -> "KafkaProducer":

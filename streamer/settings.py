@@ -51,8 +51,8 @@ class KafkaSettings(_Section):
 class TopicSettings(_Section):
     """What `streamer topics create` makes and `streamer topics check` compares with."""
 
-    partitions: int = Field(8, ge=1, le=1000, description="the most workers that can share the frames")
-    stream_partitions: int = Field(8, ge=1, le=1000, description="the most producers that can share the streams")
+    partitions: int = Field(16, ge=1, le=1000, description="the most workers that can share the frames")
+    stream_partitions: int = Field(32, ge=1, le=1000, description="the most producers that can share the streams")
     replication_factor: int = Field(1, ge=1, le=9)
     frames_retention_s: int = Field(600, ge=10)
     frames_retention_bytes: int = Field(2 * 1024**3, ge=16 * 1024**2, description="per partition")
@@ -114,7 +114,10 @@ class DetectSettings(_Section):
     class_confidence: dict[str, float] = Field(default_factory=dict, description="per class name, over confidence")
     classes: tuple[str, ...] = Field((), description="names of those wanted; empty: all")
     iou: float = Field(
-        0.6, gt=0, le=1, description="boxes of one class overlapping more are one; end-to-end networks decide themselves"
+        0.6,
+        gt=0,
+        le=1,
+        description="boxes of one class overlapping more are one; end-to-end networks decide themselves",
     )
     agnostic_nms: bool = Field(False, description="boxes overlapping more are one whatever their classes")
     max_objects: int = Field(300, ge=1, le=10_000, description="per frame, the most confident ones")

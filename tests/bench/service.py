@@ -235,7 +235,7 @@ def _published(settings: Settings) -> int:
     return sum(ends.values())
 
 
-def _until(condition: Any, *parts: Part, timeout_s: float = 300) -> None:
+def _until(condition: Any, *parts: Part, timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

@@ -1,0 +1,33 @@
+"""Membership of a group, where kafka-python alone would lose it."""
+
+import time
+
+from kafka import KafkaAdminClient
+
+from streamer.broker import connect_admin, connect_consumer, poll_group
+from streamer.settings import Settings
+from streamer.topics import topic_names
+
+
+def test_a_rejoin_is_completed_by_polls_shorter_than_it(settings: Settings) -> None:
+    topic = topic_names(settings.kafka).frames
+    consumer = connect_consumer(settings.kafka, group_id=f"{topic}.group", metadata_max_age_ms=300)
+    consumer.subscribe([topic])
+    try:
+        assert _assigned(consumer, 4) == 4
+        admin: KafkaAdminClient = connect_admin(settings.kafka)
+        admin.create_partitions({topic: 6})
+        admin.close()
+        assert _assigned(consumer, 6) == 6
+    finally:
+        consumer.close()
+
+
+def _assigned(consumer, wanted: int, timeout_s: float = 15) -> int:
+    """How many partitions are assigned and can be fetched from, polled as often and briefly as can be."""
+    deadline = time.monotonic() + timeout_s
+    found = 0
+    while time.monotonic() < deadline and found != wanted:
+        poll_group(consumer, 0)
+        found = sum(consumer._subscription.is_fetchable(partition) for partition in consumer.assignment())
+    return found
