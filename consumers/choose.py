@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from consumers.ledger import Entry
+from consumers.entry import Entry
 from streamer.records import GapReason
 
 Skip = Callable[[Entry, GapReason, str], None]

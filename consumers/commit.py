@@ -5,7 +5,6 @@ error whose outcome is unknown a new producer with the same transactional id fir
 end one way or the other, and then the group's committed offsets tell which way it was.
 """
 
-import hashlib
 import logging
 import threading
 import time
@@ -13,10 +12,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from consumers import metrics
-from consumers.ledger import Batch, Entry, Ledger, Row
+from consumers.dead import dead_record
+from consumers.entry import Batch, Row
+from consumers.ledger import Ledger
 from streamer.broker import connect_admin, connect_producer
 from streamer.errors import ServiceError
-from streamer.records import EndHeader, FrameHeader, Gap, Result
+from streamer.records import Gap, Result
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -214,25 +215,6 @@ class Committer(threading.Thread):
                     metrics.OBJECTS.labels(pipeline, found.type).inc()
             elif isinstance(record, Gap):
                 metrics.FRAMES.labels(pipeline, record.stream, record.reason.value).inc(record.count or 0)
-
-
-def dead_record(entry: Entry, most_bytes: int) -> tuple[bytes, bytes | None, list[tuple[str, bytes]]]:
-    """Key, value and headers on `frames.dead`: the frame as it came, and why it is dead.
-
-    Of a record that no producer of ours wrote, or that is too large, only the reference is kept: where it
-    was and its SHA-256.
-    """
-    header = entry.header
-    about = [
-        ("dead_reason", entry.dead.encode()),
-        ("dead_partition", b"%d" % entry.partition),
-        ("dead_offset", b"%d" % entry.offset),
-        ("dead_sha256", hashlib.sha256(entry.jpeg).hexdigest().encode()),
-    ]
-    if not isinstance(header, FrameHeader | EndHeader):
-        return b"stranger", None, about
-    keep = len(entry.jpeg) <= most_bytes
-    return header.stream.encode(), entry.jpeg if keep else None, [*entry.headers, *about]
 
 
 def _lost(error: Exception) -> bool:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from consumers import metrics
 from consumers.choose import Chooser
-from consumers.ledger import Entry, Ledger
+from consumers.entry import Entry
+from consumers.ledger import Ledger
 from consumers.mirror import Mirror
 from consumers.positions import load_positions, newest
 from consumers.treatment import Treatments

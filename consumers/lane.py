@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from consumers import metrics
 from consumers.choose import Chooser
 from consumers.decode import DeadFrameError, decode
-from consumers.ledger import Entry, Ledger
+from consumers.entry import Entry
+from consumers.ledger import Ledger
 from consumers.locate import source_boxes, too_small
 from streamer.records import BBox, DetectedObject, FrameHeader, GapReason, Result
 from streamer.settings import DetectSettings

@@ -7,66 +7,11 @@ decided by order is decided when a frame is registered: repeats, holes, ends.
 import threading
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
 
+from consumers.cover import covering
+from consumers.entry import Batch, Entry, Partition, Row
 from consumers.positions import Position, Positions, dump_positions
-from streamer.records import Detection, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
-
-Partition = int
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One record of `frames` between poll and commit.
-
-    membership: the group metadata of the poll that brought it, never read later: a newer one would let a
-    worker commit what it no longer owns.
-    """
-
-    partition: Partition
-    offset: int
-    membership: Any
-    header: FrameHeader | EndHeader | None
-    jpeg: bytes
-    polled_ms: int
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
-    gaps_before: tuple[Gap, ...] = ()
-    outcome: Result | End | GapReason | None = None
-    detail: str = ""
-    dead: str = ""
-    position: Position | None = None
-    patient: bool = False  # of a stream whose results may wait to be committed together
-    taken: bool = False  # by a lane
-    done: bool = False
-    abandoned: bool = False
-    stages: dict[str, float] = field(default_factory=dict)
-    foreign: bool = False  # another pipeline's: neither a result nor a gap
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A record of `detections` and its bytes, made once for Kafka and Redis."""
-
-    partition: Partition
-    record: Detection
-    value: bytes
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one transaction writes: records in order per partition, dead frames, and offsets with positions."""
-
-    membership: Any
-    entries: list[Entry]
-    rows: list[Row]
-    dead: list[Entry]
-    offsets: dict[Partition, tuple[int, str]]
-
-    @property
-    def patient(self) -> bool:
-        """Whether nobody waits for results such as these."""
-        return all(entry.patient for entry in self.entries)
+from streamer.records import End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 
 
 class _PartitionState:
@@ -187,29 +132,9 @@ class Ledger:
                 state.committed.pop(entry.header.stream, None)
                 state.committed[entry.header.stream] = entry.position
         batch.entries += taken
-        batch.rows += [Row(number, record, record.to_json()) for record in self._records(taken, now_ms)]
+        batch.rows += [Row(number, record, record.to_json()) for record in covering(taken, self._pipeline, now_ms)]
         batch.dead += [entry for entry in taken if entry.dead]
         batch.offsets[number] = (taken[-1].offset + 1, dump_positions(state.committed, state.complete))
-
-    def _records(self, entries: list[Entry], now_ms: int) -> Iterable[Detection]:
-        """Results, ends and gaps in order per stream, neighbouring gaps of one reason as one."""
-        open_gaps: dict[str, Gap] = {}
-        for entry in entries:
-            header = entry.header
-            if header is None or entry.foreign:
-                continue
-            for gap in entry.gaps_before:
-                yield from _extend(open_gaps, gap)
-            if isinstance(entry.outcome, GapReason):
-                gap = Gap(
-                    self._pipeline, header.stream, header.id, header.id.sequence, entry.outcome, now_ms, entry.detail
-                )
-                yield from _extend(open_gaps, gap)
-            elif entry.outcome is not None:
-                if header.stream in open_gaps:
-                    yield open_gaps.pop(header.stream)
-                yield entry.outcome
-        yield from open_gaps.values()
 
     def settle(self) -> None:
         """The last collected batch is committed."""
@@ -274,26 +199,3 @@ class Ledger:
         with self._changed:
             state = self._partitions.get(partition)
             return dict(state.committed) if state else {}
-
-
-def _extend(open_gaps: dict[str, Gap], gap: Gap) -> Iterable[Gap]:
-    """Adds a gap to the stream's open one, or yields the open one and opens this."""
-    before = open_gaps.get(gap.stream)
-    if before is not None and _adjoins(before, gap):
-        open_gaps[gap.stream] = Gap(
-            gap.pipeline, gap.stream, before.first, gap.last_sequence, gap.reason, gap.recorded_ms, gap.detail
-        )
-        return
-    if before is not None:
-        yield before
-    open_gaps[gap.stream] = gap
-
-
-def _adjoins(before: Gap, after: Gap) -> bool:
-    return (
-        before.reason is after.reason
-        and before.detail == after.detail
-        and before.first.epoch == after.first.epoch
-        and before.last_sequence is not None
-        and after.first.sequence == before.last_sequence + 1
-    )

@@ -4,7 +4,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from consumers.ledger import Row
+from consumers.entry import Row
 from streamer.broker import connect_consumer
 from streamer.errors import RecordError
 from streamer.records import parse_detection

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoScriptError
 
 from consumers import metrics
-from consumers.ledger import Row
+from consumers.entry import Row
 from consumers.log_tail import LogTail
 from streamer.lifecycle import Deadline
 from streamer.mirror import Keys, connect_redis, redis_error

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from consumers import metrics
 from consumers.choose import Chooser
 from consumers.commit import Committer
+from consumers.entry import Entry
 from consumers.intake import Intake
 from consumers.lane import Lane
-from consumers.ledger import Entry, Ledger
+from consumers.ledger import Ledger
 from consumers.mirror import Mirror
 from consumers.pipeline import Membership
 from consumers.treatment import Treatments

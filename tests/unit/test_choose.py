@@ -3,7 +3,7 @@
 import time
 
 from consumers.choose import Chooser
-from consumers.ledger import Entry
+from consumers.entry import Entry
 from streamer.records import FrameHeader, FrameId, GapReason
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from consumers.ledger import Entry, Ledger
+from consumers.entry import Entry
+from consumers.ledger import Ledger
 from consumers.positions import Position, Positions, dump_positions, load_positions
 from streamer.records import End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 

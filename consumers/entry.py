@@ -1,0 +1,62 @@
+"""A frame between poll and commit, and what one commit writes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from consumers.positions import Position
+from streamer.records import Detection, End, EndHeader, FrameHeader, Gap, GapReason, Result
+
+Partition = int
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One record of `frames` between poll and commit.
+
+    membership: the group metadata of the poll that brought it, never read later: a newer one would let a
+    worker commit what it no longer owns.
+    """
+
+    partition: Partition
+    offset: int
+    membership: Any
+    header: FrameHeader | EndHeader | None
+    jpeg: bytes
+    polled_ms: int
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    gaps_before: tuple[Gap, ...] = ()
+    outcome: Result | End | GapReason | None = None
+    detail: str = ""
+    dead: str = ""
+    position: Position | None = None
+    patient: bool = False  # of a stream whose results may wait to be committed together
+    taken: bool = False  # by a lane
+    done: bool = False
+    abandoned: bool = False
+    stages: dict[str, float] = field(default_factory=dict)
+    foreign: bool = False  # another pipeline's: neither a result nor a gap
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record of `detections` and its bytes, made once for Kafka and Redis."""
+
+    partition: Partition
+    record: Detection
+    value: bytes
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes: records in order per partition, dead frames, and offsets with positions."""
+
+    membership: Any
+    entries: list[Entry]
+    rows: list[Row]
+    dead: list[Entry]
+    offsets: dict[Partition, tuple[int, str]]
+
+    @property
+    def patient(self) -> bool:
+        """Whether nobody waits for results such as these."""
+        return all(entry.patient for entry in self.entries)
