@@ -59,8 +59,6 @@ class LogTail:
             self._consumer.assign([partition])
             since_ms = round((time.time() - self._age_s) * 1000)
             start = self._consumer.offsets_for_times({partition: since_ms})[partition]
-            if start is None:
-                self._consumer.seek_to_end(partition)
-            else:
-                self._consumer.seek(partition, start.offset)
+            end = self._consumer.end_offsets([partition])[partition]
+            self._consumer.seek(partition, start.offset if start else end)
         return self._consumer

@@ -5,53 +5,25 @@ Redis being slow or away never holds a commit up: what can't be written is read 
 
 import logging
 import threading
-import time
-from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Any
-
-from redis.exceptions import NoScriptError
+from collections import deque
 
 from consumers import metrics
 from consumers.entry import Row
 from consumers.log_tail import LogTail
+from consumers.redis_writer import RedisWriter
 from streamer.lifecycle import Deadline
-from streamer.mirror import Keys, connect_redis, redis_error
-from streamer.records import ZERO, FrameId, Result
+from streamer.mirror import redis_error
+from streamer.records import ZERO, FrameId
 from streamer.settings import Settings
 
-if TYPE_CHECKING:
-    import redis
-
 log = logging.getLogger(__name__)
-
-# One stream's records in order. An id that Redis already has, or has trimmed, counts as done but is neither
-# published nor made the latest; any other error ends the script, and the records behind it are not written.
-_SCRIPT = """
-local detections, latest = KEYS[1], KEYS[2]
-local channel, ttl, most, keep, min_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local written = 0
-for i = 6, #ARGV, 3 do
-    local id, kind, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    local reply = redis.pcall('XADD', detections, 'MAXLEN', '~', most, id, 'record', record)
-    if type(reply) == 'table' and reply.err then
-        if not string.find(reply.err, 'equal or smaller', 1, true) then return reply end
-    else
-        if kind == 'frame' then redis.call('SET', latest, record, 'EX', ttl) end
-        redis.call('PUBLISH', channel, record)
-        written = written + 1
-    end
-end
-if min_id ~= '' then redis.call('XTRIM', detections, 'MINID', '~', min_id) end
-redis.call('EXPIRE', detections, keep)
-return written
-"""
 
 Rows = list[Row]
 Targets = dict[str, FrameId]
 _QUEUE = 256  # batches
 _RETRY_S = 0.5
 _RETRY_MOST_S = 5.0
-_SETTLE_S = 1.0  # for a transaction's end to be visible to readers
+_SETTLE_S = 1.0  # for the end of a transaction that we know of to be seen by readers
 
 
 class Mirror(threading.Thread):
@@ -63,15 +35,13 @@ class Mirror(threading.Thread):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(name="mirror", daemon=True)
-        self._settings, self._keys = settings, Keys(settings.redis.prefix)
+        self._settings = settings
         self._pipeline = settings.detect.pipeline
         self._queue: deque[Rows] = deque()
         self._behind: dict[int, Targets] = {}
         self._changed = threading.Condition()
         self._stopping = False
-        self._young: dict[str, deque[tuple[float, FrameId]]] = defaultdict(deque)
-        self._redis: redis.Redis | None = None
-        self._script = ""
+        self._writer = RedisWriter(settings)
         self._errors = metrics.MIRROR_ERRORS.labels(self._pipeline)
         self._waiting = metrics.MIRROR_BEHIND.labels(self._pipeline)
 
@@ -81,14 +51,7 @@ class Mirror(threading.Thread):
         Raises:
             ServiceError: Redis is out of reach or refuses us.
         """
-        import redis
-
-        client = connect_redis(self._settings.redis)
-        try:
-            self._script = client.script_load(_SCRIPT)
-        except redis.RedisError as error:
-            raise redis_error(self._settings.redis, error) from None
-        self._redis = client
+        self._writer.open()
 
     def write(self, rows: Rows) -> None:
         """Takes committed records, in order."""
@@ -158,7 +121,7 @@ class Mirror(threading.Thread):
 
     def _write_or_fall_behind(self, rows: Rows) -> None:
         try:
-            self._write(rows)
+            self._writer.write(rows)
         except BaseException:
             with self._changed:
                 # This batch and all that wait behind it come from the log, in order.
@@ -176,7 +139,7 @@ class Mirror(threading.Thread):
         """Writes what the log has and Redis has not, then makes the partition live again."""
         with self._changed:
             targets = dict(self._behind.get(partition, {}))
-        tops = {stream: self._top(stream) for stream in targets}
+        tops = {stream: self._writer.top(stream) for stream in targets}
         with LogTail(self._settings, partition, self._settings.redis.max_age_s) as tail:
             if any(tops[stream] < target for stream, target in targets.items()):
                 self._copy(tail, targets, tops)
@@ -186,7 +149,7 @@ class Mirror(threading.Thread):
                 targets = self._behind.pop(partition, {})
             try:
                 for stream in targets:
-                    tops.setdefault(stream, self._top(stream))
+                    tops.setdefault(stream, self._writer.top(stream))
                 self._copy(tail, targets, tops)
             except BaseException:
                 with self._changed:
@@ -195,72 +158,19 @@ class Mirror(threading.Thread):
                 raise
 
     def _copy(self, tail: LogTail, targets: Targets, tops: Targets) -> None:
-        """Copies the log into Redis until every target has been seen, or the log ends without it."""
-        deadline = Deadline(_SETTLE_S)
+        """Copies the log into Redis until every target has been seen, or the log goes on ending without it."""
         missing = {stream for stream, target in targets.items() if tops[stream] < target}
-        while missing and not (tail.at_end() and deadline.passed):
-            rows = [row for row in tail.read() if row.record.pipeline == self._pipeline]
-            fresh = [row for row in rows if row.record.id > tops.get(row.record.stream, ZERO)]
-            self._write(fresh)
+        ended: Deadline | None = None
+        while missing and not (ended and ended.passed):
+            rows = tail.read()
+            fresh = [row for row in rows if self._is_fresh(row, tops)]
+            self._writer.write(fresh)
             for record in (row.record for row in fresh):
                 tops[record.stream] = record.id
                 if record.id >= targets.get(record.stream, record.id):
                     missing.discard(record.stream)
-            if rows:
-                deadline = Deadline(_SETTLE_S)
+            at_end = not rows and tail.at_end()
+            ended = (ended or Deadline(_SETTLE_S)) if at_end else None
 
-    def _top(self, stream: str) -> FrameId:
-        assert self._redis is not None
-        rows: Any = self._redis.xrevrange(self._keys.detections(self._pipeline, stream), count=1)
-        if not rows:
-            return ZERO
-        epoch, _, sequence = rows[0][0].decode().partition("-")
-        return FrameId(int(epoch), int(sequence))
-
-    def _write(self, rows: Rows) -> None:
-        if not rows:
-            return
-        if self._redis is None:
-            self.open()
-        assert self._redis is not None
-        by_stream: dict[str, Rows] = defaultdict(list)
-        for row in rows:
-            by_stream[row.record.stream].append(row)
-        pipe = self._redis.pipeline(transaction=False)
-        for stream, ordered in by_stream.items():
-            pipe.evalsha(self._script, 2, *self._arguments(stream, ordered))
-        try:
-            pipe.execute()
-        except NoScriptError:
-            # Redis was restarted or flushed; the caller's repair comes with the script loaded again.
-            self.open()
-            raise
-
-    def _arguments(self, stream: str, rows: Rows) -> list[Any]:
-        keys, redis = self._keys, self._settings.redis
-        arguments: list[Any] = [
-            keys.detections(self._pipeline, stream),
-            keys.latest(self._pipeline, stream),
-            keys.live(self._pipeline, stream),
-            redis.latest_ttl_s,
-            redis.max_records,
-            redis.max_age_s + redis.latest_ttl_s,
-            self._oldest_young(stream, rows[-1].record.id),
-        ]
-        for row in rows:
-            arguments += (row.record.redis_id, "frame" if isinstance(row.record, Result) else "other", row.value)
-        return arguments
-
-    def _oldest_young(self, stream: str, newest: FrameId) -> str:
-        """Id from which on the stream's records are kept, "" while none is too old.
-
-        Never computed from the clock: an id's first half is when the run began, not when the frame came.
-        """
-        now, young = time.monotonic(), self._young[stream]
-        if not young or now - young[-1][0] > 1:
-            young.append((now, newest))
-        trim = ""
-        while len(young) > 1 and now - young[0][0] > self._settings.redis.max_age_s:
-            young.popleft()
-            trim = str(young[0][1])
-        return trim
+    def _is_fresh(self, row: Row, tops: Targets) -> bool:
+        return row.record.pipeline == self._pipeline and row.record.id > tops.get(row.record.stream, ZERO)

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamer.errors import ServiceError, UsageError
@@ -90,6 +90,16 @@ def poll_group(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "P
         consumer._coordinator.request_rejoin()  # no public way; without effect on a join that goes on
     polled: Polled = consumer.poll(timeout_ms=timeout_ms, **options)
     return polled
+
+
+def assign_from_beginning(consumer: "KafkaConsumer", partitions: "Sequence[TopicPartition]") -> None:
+    """Has a consumer without a group read partitions from their first records.
+
+    Not by seek_to_beginning: kafka-python 3.0.12 loses its reset now and then if a fetch is under way.
+    """
+    consumer.assign(partitions)
+    for partition, offset in consumer.beginning_offsets(partitions).items():
+        consumer.seek(partition, offset)
 
 
 def connect_producer(kafka: KafkaSettings, **options: Any) -> "KafkaProducer":

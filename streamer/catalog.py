@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from streamer.broker import connect_consumer, connect_producer, kafka_error, topic_missing
+from streamer.broker import assign_from_beginning, connect_consumer, connect_producer, kafka_error, topic_missing
 from streamer.errors import ServiceError, UsageError
 from streamer.records.stream import PipelineDefinition, StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
@@ -48,8 +48,7 @@ class Catalog(Generic[T]):
         if not numbers:
             raise topic_missing(self._kafka, self._topic)
         partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
+        assign_from_beginning(consumer, partitions)
         ends = consumer.end_offsets(partitions)
         while any(consumer.position(partition) < end for partition, end in ends.items()):
             if time.monotonic() > deadline:

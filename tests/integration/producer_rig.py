@@ -16,7 +16,7 @@ import av
 import numpy as np
 import psutil
 
-from streamer.broker import connect_consumer
+from streamer.broker import assign_from_beginning, connect_consumer
 from streamer.children import environment_of
 from streamer.records import EndHeader, FrameHeader, FrameId, parse_headers
 from streamer.settings import Settings
@@ -71,8 +71,7 @@ def published(settings: Settings) -> dict[str, list[Published]]:
     consumer = connect_consumer(settings.kafka)
     try:
         partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
+        assign_from_beginning(consumer, partitions)
         ends = consumer.end_offsets(partitions)
         while any(consumer.position(partition) < end for partition, end in ends.items()):
             for records in consumer.poll(timeout_ms=100).values():

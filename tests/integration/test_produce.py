@@ -12,7 +12,7 @@ from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from streamer.__main__ import main
-from streamer.broker import connect_consumer
+from streamer.broker import assign_from_beginning, connect_consumer
 from streamer.catalog import write_definition
 from streamer.children import environment_of
 from streamer.records.stream import PipelineDefinition
@@ -210,8 +210,7 @@ def everything_on(settings: Settings) -> bytes:
     try:
         for topic in all_topics(settings):
             partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
-            consumer.assign(partitions)
-            consumer.seek_to_beginning(*partitions)
+            assign_from_beginning(consumer, partitions)
             ends = consumer.end_offsets(partitions)
             while any(consumer.position(partition) < end for partition, end in ends.items()):
                 for records in consumer.poll(timeout_ms=100).values():
@@ -268,7 +267,7 @@ def read_everything(settings: Settings) -> None:
     names = topic_names(settings.kafka)
     consumer = connect_consumer(settings.kafka, group_id=names.worker_group("main"))
     partitions = [TopicPartition(names.frames, number) for number in range(settings.topics.partitions)]
-    consumer.assign(partitions)
+    assign_from_beginning(consumer, partitions)
     ends = consumer.end_offsets(partitions)
     consumer.commit({partition: OffsetAndMetadata(end, "", -1) for partition, end in ends.items()})
     consumer.close()

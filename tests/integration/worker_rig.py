@@ -17,7 +17,7 @@ import simplejpeg
 from onnx import TensorProto, helper, numpy_helper
 
 from consumers.worker import Worker
-from streamer.broker import connect_consumer, connect_producer
+from streamer.broker import assign_from_beginning, connect_consumer, connect_producer
 from streamer.catalog import write_definition
 from streamer.mirror import Keys, connect_redis
 from streamer.records import EndHeader, FrameHeader, FrameId
@@ -148,8 +148,7 @@ def read_records(
     consumer = connect_consumer(settings.kafka)
     try:
         partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
+        assign_from_beginning(consumer, partitions)
         found: list[Any] = []
         deadline = time.monotonic() + timeout_s
         while not until(found):

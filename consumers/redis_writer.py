@@ -1,0 +1,131 @@
+"""Writing records to Redis: per stream in order, each id once, trimmed by age and number."""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from redis.exceptions import ResponseError
+
+from consumers.entry import Row
+from streamer.mirror import Keys, connect_redis, redis_error
+from streamer.records import ZERO, FrameId, Result
+from streamer.settings import Settings
+
+if TYPE_CHECKING:
+    import redis
+
+# One stream's records in order. An id that Redis already has, or has trimmed, counts as done but is neither
+# published nor made the latest; any other error ends the script, and the records behind it are not written.
+_SCRIPT = """
+local detections, latest = KEYS[1], KEYS[2]
+local channel, ttl, most, keep, min_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if ARGV[6] == '1' and redis.call('EXISTS', detections) == 0 then
+    return redis.error_reply('EMPTIED ' .. detections .. ' was written before and is gone')
+end
+local written = 0
+for i = 7, #ARGV, 3 do
+    local id, kind, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+    local reply = redis.pcall('XADD', detections, 'MAXLEN', '~', most, id, 'record', record)
+    if type(reply) == 'table' and reply.err then
+        if not string.find(reply.err, 'equal or smaller', 1, true) then return reply end
+    else
+        if kind == 'frame' then redis.call('SET', latest, record, 'EX', ttl) end
+        redis.call('PUBLISH', channel, record)
+        written = written + 1
+    end
+end
+if min_id ~= '' then redis.call('XTRIM', detections, 'MINID', '~', min_id) end
+redis.call('EXPIRE', detections, keep)
+return written
+"""
+
+
+class RedisWriter:
+    """Belongs to one thread; errors of Redis come out as they are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._keys = settings, Keys(settings.redis.prefix)
+        self._pipeline = settings.detect.pipeline
+        self._young: dict[str, deque[tuple[float, FrameId]]] = defaultdict(deque)
+        self._written: set[str] = set()
+        self._redis: redis.Redis | None = None
+        self._script = ""
+
+    def open(self) -> None:
+        """Tries the connection.
+
+        Raises:
+            ServiceError: Redis is out of reach or refuses us.
+        """
+        import redis
+
+        client = connect_redis(self._settings.redis)
+        try:
+            self._script = client.script_load(_SCRIPT)
+        except redis.RedisError as error:
+            raise redis_error(self._settings.redis, error) from None
+        self._redis = client
+
+    def top(self, stream: str) -> FrameId:
+        """Id of the newest record that Redis has of a stream; ZERO if it has none."""
+        if self._redis is None:
+            self.open()
+        assert self._redis is not None
+        rows: Any = self._redis.xrevrange(self._keys.detections(self._pipeline, stream), count=1)
+        if not rows:
+            return ZERO
+        epoch, _, sequence = rows[0][0].decode().partition("-")
+        return FrameId(int(epoch), int(sequence))
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Writes records of any streams, those of one in order."""
+        if not rows:
+            return
+        if self._redis is None:
+            self.open()
+        assert self._redis is not None
+        by_stream: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_stream[row.record.stream].append(row)
+        pipe = self._redis.pipeline(transaction=False)
+        for stream, ordered in by_stream.items():
+            pipe.evalsha(self._script, 2, *self._arguments(stream, ordered))
+        try:
+            pipe.execute()
+        except ResponseError:
+            # Redis was restarted, or emptied: the caller repairs what is gone, with the script loaded again.
+            self._written.clear()
+            self.open()
+            raise
+        self._written.update(by_stream)
+
+    def _arguments(self, stream: str, rows: Sequence[Row]) -> list[Any]:
+        keys, redis = self._keys, self._settings.redis
+        arguments: list[Any] = [
+            keys.detections(self._pipeline, stream),
+            keys.latest(self._pipeline, stream),
+            keys.live(self._pipeline, stream),
+            redis.latest_ttl_s,
+            redis.max_records,
+            redis.max_age_s + redis.latest_ttl_s,
+            self._oldest_young(stream, rows[-1].record.id),
+            int(stream in self._written),
+        ]
+        for row in rows:
+            arguments += (row.record.redis_id, "frame" if isinstance(row.record, Result) else "other", row.value)
+        return arguments
+
+    def _oldest_young(self, stream: str, newest: FrameId) -> str:
+        """Id from which on the stream's records are kept, "" while none is too old.
+
+        Never computed from the clock: an id's first half is when the run began, not when the frame came.
+        """
+        now, young = time.monotonic(), self._young[stream]
+        if not young or now - young[-1][0] > 1:
+            young.append((now, newest))
+        trim = ""
+        while len(young) > 1 and now - young[0][0] > self._settings.redis.max_age_s:
+            young.popleft()
+            trim = str(young[0][1])
+        return trim
