@@ -44,6 +44,9 @@ class Intake:
         self._skipped: set[tuple[int, str]] = set()  # streams whose next hole is our own skipping
         self._plain: dict[int, tuple[int, str]] = {}
         self._plain_lock = threading.Lock()
+        self._era = 0  # how often partitions were given up
+        self._came = False  # partitions that are not taken over yet
+        self._era_lock = threading.Lock()
         pipeline = settings.detect.pipeline
         self._strangers = metrics.STRANGERS.labels(pipeline)
         self._partitions = metrics.PARTITIONS.labels(pipeline)
@@ -88,6 +91,8 @@ class Intake:
             poll_group(self._consumer, 0)
             self._consumer.resume(*self._consumer.assignment())
             return
+        if self._came:
+            self._take_over()
         polled = poll_group(self._consumer, timeout_ms, max_records=_POLL_RECORDS)
         if not polled:
             return
@@ -96,18 +101,24 @@ class Intake:
         membership = self._consumer.group_metadata()
         polled_ms = time.time_ns() // 1_000_000
         for partition, records in polled.items():
-            if membership.generation_id >= 0 and self._is_ours(partition):
+            # What came before the partition was taken over comes again.
+            if membership.generation_id >= 0 and self._ledger.owns(partition.partition):
                 self._register(partition, records, membership, polled_ms)
 
-    def _is_ours(self, partition: "TopicPartition") -> bool:
-        """Whether a partition's records may be taken in; a new partition's positions are restored first.
+    def _take_over(self) -> None:
+        """Restores what is known of partitions that have come, and has them read from their committed offsets.
 
-        What brought us here may have been fetched before the last rebalance, which runs in kafka-python's own
-        thread while we work: from behind the committed offset or from before it. So the first records are let
-        go, and fetched again from where the committed positions say.
+        kafka-python keeps a partition's position when the same member gets it again, so without the seek the
+        frames that were let go with the old membership would never come.
         """
-        if self._ledger.owns(partition.partition):
-            return True
+        assert self._consumer is not None
+        with self._era_lock:
+            era, self._came = self._era, False
+        for partition in self._consumer.assignment():
+            if not self._ledger.owns(partition.partition):
+                self._restore(partition, era)
+
+    def _restore(self, partition: "TopicPartition", era: int) -> None:
         assert self._consumer is not None
         committed = self._consumer.committed(partition, metadata=True, timeout_ms=10_000)
         try:
@@ -115,12 +126,14 @@ class Intake:
             start = committed.offset if committed else self._consumer.beginning_offsets([partition])[partition]
             self._consumer.seek(partition, start)
         except (ValueError, AssertionError):
-            return False  # taken away meanwhile
+            return  # taken away meanwhile
         positions = load_positions(committed.metadata if committed else None)
-        self._mirror.check(partition.partition, newest(positions))
-        self._next_offset[partition.partition] = start
-        self._ledger.open(partition.partition, positions)
-        return False
+        with self._era_lock:
+            # Rebalances run in kafka-python's own thread: what was given up while we asked is not ours.
+            if era == self._era:
+                self._mirror.check(partition.partition, newest(positions))
+                self._next_offset[partition.partition] = start
+                self._ledger.open(partition.partition, positions)
 
     def _register(
         self, partition: "TopicPartition", records: "list[ConsumerRecord]", membership: object, polled_ms: int
@@ -215,14 +228,16 @@ class Intake:
     def given_up(self, partitions: "set[TopicPartition]", wait_s: float) -> None:
         """Called by kafka-python in its own thread before it lets go of partitions."""
         numbers = {partition.partition for partition in partitions}
+        with self._era_lock:
+            self._era += 1
         if not self._ledger.close(numbers, wait_s):
             log.warning("partitions %s were taken away before all of their frames were committed", sorted(numbers))
         self._mirror.forget(numbers)
 
     def assigned(self, partitions: "set[TopicPartition]") -> None:
-        """Called by kafka-python in its own thread; positions are restored with the first records."""
-        # One that was opened just while it was being taken away is of the old membership.
-        self._ledger.close({partition.partition for partition in partitions}, 0)
+        """Called by kafka-python in its own thread; the next `step` takes them over."""
+        with self._era_lock:
+            self._came = True
         self._partitions.set(len(partitions))
         log.info("has partitions %s", sorted(partition.partition for partition in partitions))
 
