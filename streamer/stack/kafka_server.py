@@ -91,7 +91,8 @@ def format_storage(folder: Path, java: Path, jars: list[Path], arguments: tuple[
         return
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command = java_command(java, jars, 128, "kafka.tools.StorageTool")
-    command += ["format", "-t", cluster, "-c", "server.properties", *arguments]
+    # With =, because one random id in 64 begins with a dash and would be taken for an option.
+    command += ["format", f"--cluster-id={cluster}", "-c", "server.properties", *arguments]
     answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if answer.returncode:
         last = (answer.stderr or answer.stdout).strip().splitlines()[-1:]

@@ -7,7 +7,7 @@ import pytest
 
 from streamer.__main__ import main
 from streamer.children import environment_of
-from streamer.settings import Settings, load
+from streamer.settings import Settings, TopicSettings, load
 
 Captured = pytest.CaptureFixture[str]
 
@@ -25,7 +25,7 @@ def test_up_status_doctor_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     try:
         status, text = call("up")
         assert status == 0
-        assert "created frames, partitions: 8" in text
+        assert f"created frames, partitions: {TopicSettings().partitions}" in text
         assert "streamer streams add" in text
         status, text = call("up")
         assert status == 0
