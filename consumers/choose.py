@@ -35,6 +35,11 @@ class Chooser:
         with self._changed:
             return self._changed.wait_for(lambda: self._bounded < self._limit or self._closed, timeout_s)
 
+    def wait_until_low(self, frames: int, timeout_s: float) -> None:
+        """Waits until fewer than `frames` wait, or `timeout_s` is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._depth() < frames or self._closed, timeout_s)
+
     def offer(self, stream: str, entry: Entry, bound_ms: int | None) -> None:
         """Puts a frame in; under `latest` it takes the place of an older one, which is skipped."""
         replaced: list[Entry] = []
@@ -95,7 +100,10 @@ class Chooser:
     def depth(self) -> int:
         """Frames that wait."""
         with self._changed:
-            return sum(map(len, self._queues.values()))
+            return self._depth()
+
+    def _depth(self) -> int:
+        return sum(map(len, self._queues.values()))
 
     def close(self) -> None:
         """Wakes everybody that waits; what is still here is not detected."""

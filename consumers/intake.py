@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
+_LOW = 2  # waiting frames: enough for the lanes not to idle while we poll
+_BUSY_S = 0.02
 _FULL_S = 0.5  # without room for so long, poll for the group's sake only
 _BEHIND_MS = 2000  # beyond a frame's bound: skip to the fresh end of the log rather than read it all
 _REVOKE_S = 3.0  # below the smallest useful session timeout: heartbeats stop meanwhile
@@ -84,6 +86,8 @@ class Intake:
         assert self._consumer is not None
         self._treatments.refresh()
         self._commit_plain()
+        # While frames wait, all lanes are busy: what comes now isn't needed sooner, and many at once cost less.
+        self._chooser.wait_until_low(_LOW, _BUSY_S)
         room = self._chooser.wait_for_room(_FULL_S)
         if not room:
             # Nothing may be taken in, but the group must be answered.

@@ -41,7 +41,8 @@ class Catalog(Generic[T]):
         """
         from kafka import TopicPartition
 
-        consumer = connect_consumer(self._kafka)
+        # Definitions change rarely: the broker answers when there is one, not ten times a second.
+        consumer = connect_consumer(self._kafka, fetch_max_wait_ms=5000)
         self._consumer = consumer
         deadline = time.monotonic() + timeout_s
         numbers = consumer.partitions_for_topic(self._topic)
