@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from kafka import TopicPartition
 
-from streamer.broker import connect_consumer
 from streamer.mirror import Keys, connect_redis
 from streamer.settings import Settings, load
 from streamer.stack import Stack
-from streamer.topics import topic_names
 from streamer.topics_admin import create_topics, delete_topics
 from tests.bench.processes import Part, cpu_s
 
@@ -169,14 +166,40 @@ def _produce(clip: Path, scenario: Scenario, prefix: str) -> list[str]:
     return ["produce", *links, "--pace", pace, "--freshness", fresh, "--transport", scenario.transport]
 
 
+class Sampled(threading.Thread):
+    """A producer's CPU time per frame, from soon after its first frame to its last.
+
+    On its own, because a producer at full speed runs ahead of the results, and has often ended before the first.
+    """
+
+    def __init__(self, producer: Part) -> None:
+        super().__init__(daemon=True)
+        self._producer = producer
+        self._samples: list[tuple[float, float]] = []  # frames, CPU seconds
+
+    def run(self) -> None:
+        """Until it has ended."""
+        while not self._producer.has_ended():
+            with contextlib.suppress(OSError):  # it has no /metrics yet, or no longer
+                frames = self._producer.metric("streamer_frames_captured_total")
+                if frames:
+                    self._samples.append((frames, self._producer.cpu_s()))
+            time.sleep(0.2)  # an answer costs it milliseconds
+
+    @property
+    def ms_per_frame(self) -> float:
+        """Between the first sample with frames and the first with all of them."""
+        begin = self._samples[0]
+        end = next(sample for sample in self._samples if sample[0] == self._samples[-1][0])
+        return (end[1] - begin[1]) * 1000 / max(end[0] - begin[0], 1)
+
+
 @dataclass
 class _Reading:
-    producer: float
     worker: float
     network: float
     broker: float
     redis: float
-    published: int
     results: int
     skipped: int
 
@@ -184,14 +207,15 @@ class _Reading:
 def _account(
     settings: Settings, watch: Watch, producer: Part, worker: Part, pids: dict[str, int], scenario: Scenario
 ) -> Cost:
+    sampled = Sampled(producer)
+    sampled.start()
+
     def read() -> _Reading:
         return _Reading(
-            producer.cpu_s(),
             worker.cpu_s(),
             worker.metric("streamer_detect_network_cpu_seconds_total"),
             cpu_s(pids["kafka"]),
             cpu_s(pids["redis"]),
-            _published(settings),
             watch.results,
             watch.skipped,
         )
@@ -201,21 +225,20 @@ def _account(
     _until(lambda: watch.ended >= scenario.streams, producer, worker)
     _until(producer.has_ended, producer, worker)
     after = read()
+    sampled.join()
     frames = after.results - before.results
-    sent = max(after.published - before.published, 1)
 
-    def per(name: str, count: int) -> float:
-        return float((getattr(after, name) - getattr(before, name)) * 1000 / max(count, 1))
+    def per(name: str) -> float:
+        return float((getattr(after, name) - getattr(before, name)) * 1000 / max(frames, 1))
 
-    # A producer at full speed runs ahead of the results: its time is set against what it published meanwhile.
     return Cost(
         frames,
         after.skipped - before.skipped,
-        per("producer", sent),
-        per("worker", frames),
-        per("network", frames),
-        per("broker", frames),
-        per("redis", frames),
+        sampled.ms_per_frame,
+        per("worker"),
+        per("network"),
+        per("broker"),
+        per("redis"),
         _mean_ms(worker, "streamer_detect_commit_seconds"),
         watch.latency_ms[before.results :],
         {name: ms / max(watch.results, 1) for name, ms in watch.stages.items()},
@@ -224,15 +247,6 @@ def _account(
 
 def _mean_ms(part: Part, histogram: str) -> float:
     return part.metric(f"{histogram}_sum") * 1000 / max(part.metric(f"{histogram}_count"), 1)
-
-
-def _published(settings: Settings) -> int:
-    consumer = connect_consumer(settings.kafka)
-    topic = topic_names(settings.kafka).frames
-    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-    ends: dict[Any, int] = consumer.end_offsets(partitions)
-    consumer.close()
-    return sum(ends.values())
 
 
 def _until(condition: Any, *parts: Part, timeout_s: float = 60) -> None:
