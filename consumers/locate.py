@@ -19,15 +19,18 @@ def source_boxes(boxes: "npt.NDArray[np.float32]", header: FrameHeader) -> "npt.
     """
     import numpy as np
 
+    if not len(boxes):
+        return boxes
     m0, m1, m2, m3, m4, m5 = header.matrix
+    limits = np.array((header.source_width, header.source_height) * 2, np.float32)
+    if m1 == m3 == 0 and m0 > 0 and m4 > 0:
+        # Neither turned nor mirrored, as nearly always: left stays left.
+        moved = boxes * np.array((m0, m4) * 2, np.float32) + np.array((m2, m5) * 2, np.float32)
+        return np.clip(moved, 0, limits, out=moved)
     xs, ys = boxes[:, (0, 2)], boxes[:, (1, 3)]
-    if m1 == 0 and m3 == 0:
-        across, down = m0 * xs + m2, m4 * ys + m5
-    else:
-        across, down = m0 * xs + m1 * ys + m2, m3 * xs + m4 * ys + m5
-    across = np.clip(across, 0, header.source_width)
-    down = np.clip(down, 0, header.source_height)
-    return np.stack((across.min(1), down.min(1), across.max(1), down.max(1)), axis=1).astype(np.float32)
+    across, down = m0 * xs + m1 * ys + m2, m3 * xs + m4 * ys + m5
+    corners = np.stack((across.min(1), down.min(1), across.max(1), down.max(1)), axis=1)
+    return np.clip(corners, 0, limits, dtype=np.float32)
 
 
 def too_small(header: FrameHeader, detector: "Detector") -> bool:
