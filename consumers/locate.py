@@ -30,7 +30,8 @@ def source_boxes(boxes: "npt.NDArray[np.float32]", header: FrameHeader) -> "npt.
     xs, ys = boxes[:, (0, 2)], boxes[:, (1, 3)]
     across, down = m0 * xs + m1 * ys + m2, m3 * xs + m4 * ys + m5
     corners = np.stack((across.min(1), down.min(1), across.max(1), down.max(1)), axis=1)
-    return np.clip(corners, 0, limits, dtype=np.float32)
+    inside: npt.NDArray[np.float32] = np.clip(corners, 0, limits, dtype=np.float32)
+    return inside
 
 
 def too_small(header: FrameHeader, detector: "Detector") -> bool:
