@@ -1,6 +1,9 @@
 """What tests share: a real Kafka and Redis, settings of their own per test, the shared material."""
 
+import logging
 import os
+import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +24,18 @@ def need(there: bool, what: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing")
     pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command run in this process sends logs and warnings to that test's stderr; the next test must not notice."""
+    hooks, level = (sys.excepthook, threading.excepthook), logging.root.level
+    yield
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(False)
+    logging.root.setLevel(level)
+    for handler in [h for h in logging.root.handlers if type(h).__module__.startswith("streamer.")]:
+        logging.root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
