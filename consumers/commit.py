@@ -189,7 +189,7 @@ class Committer(threading.Thread):
 
         admin = connect_admin(self._settings.kafka)
         try:
-            offsets = admin.list_group_offsets(self._group)
+            offsets = admin.list_group_offsets({self._group: None})[self._group]
         finally:
             admin.close()
         number, (offset, _) = next(iter(batch.offsets.items()))

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka.errors import KafkaTimeoutError
 
+from consumers.commit import Committer
+from consumers.entry import Batch
 from streamer.errors import StreamerError, UsageError
 from streamer.mirror import Keys, connect_redis
 from streamer.records import EndHeader, FrameId
@@ -220,6 +223,28 @@ def test_a_pipeline_has_one_model(rig: Rig, tmp_path: Path) -> None:
         with running(other, "new", replace_model=True) as new:
             wait_until(lambda: new.not_ready is None)
             wait_until(lambda: old.not_ready is not None)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_transaction_of_unknown_end_is_neither_lost_nor_repeated(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    attempt, failures = Committer._attempt, iter([True, True])
+
+    def failing(self: Committer, batch: Batch) -> None:
+        fails = next(failures, False)
+        if committed or not fails:
+            attempt(self, batch)
+        if fails:
+            raise KafkaTimeoutError("the broker's answer did not come")
+
+    monkeypatch.setattr(Committer, "_attempt", failing)
+    rig.define("a")
+    with running(rig.settings):
+        rig.put_run("a", 12)
+        rows = rig.detections(ends("a"))
+        wait_until(lambda: rig.mirrored("a") == rows)
+    assert outline(rows, "a") == [*map(str, range(12)), "12 end"]
 
 
 def test_at_least_once_without_transactions(rig: Rig) -> None:
