@@ -126,7 +126,7 @@ class DetectSettings(_Section):
     batch: int = Field(0, ge=0, le=256, description="frames per inference; 0: what the model is made for")
     batch_wait_ms: float = Field(5, ge=0, le=1000, description="a batch that isn't full goes after this")
     queue: int = Field(16, ge=1, le=1024, description="frames waiting for inference, all streams")
-    commit_interval_ms: int = Field(100, ge=1, le=10_000, description="results of so long are committed together")
+    commit_interval_ms: int = Field(75, ge=1, le=10_000, description="results of so long are committed together")
     transactions: bool = Field(True, description="false: at least once, results may double after a crash")
     transaction_timeout_ms: int = Field(3000, ge=1000, le=60_000)
     allow_upscale: bool = Field(False, description="take pictures smaller than the model needs")
