@@ -3,6 +3,7 @@
 import argparse
 
 from streamer.commands.common import add_settings_option, settings_for
+from streamer.commands.model_options import NAMES, add_model_options, class_names
 
 HELP = "run one worker of a pipeline: frames in, detections out"
 EXAMPLES = (
@@ -17,12 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_settings_option(parser)
     parser.add_argument("--model", metavar="FILE", help="ONNX file")
     parser.add_argument("--pipeline", metavar="NAME", help="whose worker this is (default: main)")
-    parser.add_argument("--engine", metavar="NAME", help="onnxruntime (default), openvino or an installed one")
-    parser.add_argument("--head", metavar="NAME", help="output layout, if it is not found out from the file")
-    parser.add_argument("--padding", choices=("auto", "centre", "top-left"), help="of the letterbox")
-    parser.add_argument("--confidence", type=float, metavar="P", help="least score of an object (default: 0.25)")
-    parser.add_argument("--iou", type=float, metavar="R", help="overlap from which two boxes are one (default: 0.45)")
-    parser.add_argument("--classes", metavar="A,B", help="names of the classes wanted (default: all)")
+    add_model_options(parser)
     parser.add_argument("--agnostic-nms", action="store_true", default=None, help="NMS across classes")
     parser.add_argument("--sessions", type=int, metavar="N", help="inferences side by side (default: one per core)")
     parser.add_argument("--session-threads", type=int, metavar="N", help="cores per inference (default: 1)")
@@ -46,11 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 _DETECT = (
     "model",
     "pipeline",
-    "engine",
-    "head",
-    "padding",
-    "confidence",
-    "iou",
+    *NAMES,
     "agnostic_nms",
     "sessions",
     "session_threads",
@@ -69,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from streamer.telemetry.server import TelemetryServer
 
     detect = {name: getattr(arguments, name) for name in _DETECT}
-    detect["classes"] = tuple(filter(None, arguments.classes.split(","))) if arguments.classes else None
+    detect["classes"] = class_names(arguments)
     settings = settings_for(arguments, {"detect": detect, "telemetry": {"port": arguments.port}})
     if not settings.detect.model:
         raise UsageError("which model? --model FILE, or detect.model in the settings")

@@ -193,9 +193,3 @@ class Ledger:
         """Frames between poll and commit."""
         with self._changed:
             return sum(len(state.entries) for state in self._partitions.values())
-
-    def positions(self, partition: Partition) -> dict[str, Position]:
-        """Behind the last committed frame, per stream of an open partition."""
-        with self._changed:
-            state = self._partitions.get(partition)
-            return dict(state.committed) if state else {}

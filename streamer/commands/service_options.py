@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamer.commands.common import add_settings_option
+from streamer.commands.model_options import NAMES, add_model_options, class_names
 
 if TYPE_CHECKING:
     from streamer.records.stream import StreamDefinition
@@ -17,12 +18,7 @@ def add_service_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="FILE", help="detector, ONNX; default: detect.model of the settings")
     parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that detect (default: 1)")
     parser.add_argument("--pipeline", metavar="NAME", help="name in the records (default: main)")
-    parser.add_argument("--engine", metavar="NAME", help="onnxruntime (default), openvino or an installed one")
-    parser.add_argument("--head", metavar="NAME", help="output layout, if it is not found out from the file")
-    parser.add_argument("--padding", choices=("auto", "centre", "top-left"), help="of the letterbox")
-    parser.add_argument("--confidence", type=float, metavar="P", help="least score of an object (default: 0.25)")
-    parser.add_argument("--iou", type=float, metavar="R", help="overlap from which two boxes are one (default: 0.45)")
-    parser.add_argument("--classes", metavar="A,B", help="names of the classes wanted (default: all)")
+    add_model_options(parser)
     parser.add_argument("--fps", type=float, metavar="N", help="take so many frames per second of each source")
     parser.add_argument("--transport", metavar="SIZE", help="that travels: full (default), network or 640x360")
     parser.add_argument("--quality", type=int, metavar="Q", help="of the JPEGs, 30 to 100 (default: 90)")
@@ -38,10 +34,9 @@ def service_settings(arguments: argparse.Namespace) -> "Settings":
     from streamer.commands.common import settings_for
     from streamer.errors import UsageError
 
-    names = ("pipeline", "engine", "head", "padding", "confidence", "iou")
-    detect: dict[str, Any] = {name: getattr(arguments, name) for name in names}
+    detect: dict[str, Any] = {name: getattr(arguments, name) for name in ("pipeline", *NAMES)}
     detect["model"] = arguments.model or None
-    detect["classes"] = tuple(filter(None, arguments.classes.split(","))) if arguments.classes else None
+    detect["classes"] = class_names(arguments)
     settings = settings_for(arguments, {"detect": detect})
     if not settings.detect.model:
         raise UsageError("which detector? name its ONNX file: --model FILE (with make: MODEL=FILE)")
