@@ -1,0 +1,140 @@
+"""Where the pictures of a batch go: mosaics, scales, shifts and flips, drawn by lot for a whole batch at once.
+
+Only geometry, in NumPy; the pixels follow in `render`, the boxes in `labels`. Mosaic: Bochkovskiy et al., YOLOv4,
+2020, with tiles that show any part of their picture and not only the corner next to the middle. Small networks
+learn better from fewer mosaics and milder scales than large ones (Ge et al., YOLOX, 2021), hence the defaults.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.detections import Floats, Ints
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far pictures are changed. Probabilities are 0 to 1; of ranges, every factor is as likely as its inverse.
+
+    mosaic: probability that a picture comes with three others.
+    scale, tile_scale: smallest and largest size of a single picture, and of a mosaic's, against its letterboxed size.
+    stretch: width against height changes by up to this factor - 1. flip: probability of left and right exchanged.
+    hue: turn, in parts of the colour circle. saturation, contrast, brightness, balance (of the three colours
+    against each other): by up to these factors - 1. grey, blur, noise: probabilities.
+    paste: (from, to) sources: objects of the one are pasted into pictures of the other. pastes: their probability.
+    """
+
+    mosaic: float = 0.5
+    scale: tuple[float, float] = (0.65, 1.35)
+    tile_scale: tuple[float, float] = (0.4, 1.0)
+    stretch: float = 0.12
+    flip: float = 0.5
+    hue: float = 0.02
+    saturation: float = 0.5
+    contrast: float = 0.3
+    brightness: float = 0.3
+    balance: float = 0.06
+    grey: float = 0.03
+    blur: float = 0.1
+    noise: float = 0.05
+    paste: tuple[tuple[str, str], ...] = ()
+    pastes: float = 0.5
+
+    @classmethod
+    def none(cls) -> "Augmentation":
+        """Pictures as inference sees them: letterboxed, in the middle."""
+        unchanged = {field.name: 0.0 for field in fields(cls) if field.type == "float" or field.type is float}
+        return cls(**unchanged, scale=(1.0, 1.0))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """Pictures in a batch, K of them: parts of a mosaic, or pasted ones.
+
+    owner: int64 (K,), which of the batch's inputs. index: int64 (K,), which of the data's pictures.
+    scale, shift: float32 (K, 2), x and y: input pixel = scale * letterboxed pixel + shift; a negative scale flips.
+    rect: float32 (K, 4), left, top, right, bottom: the part of the input that it is shown in.
+    """
+
+    owner: Ints
+    index: Ints
+    scale: Floats
+    shift: Floats
+    rect: Floats
+
+    def __getitem__(self, chosen: Ints | Flags | slice) -> "Placed":
+        return Placed(self.owner[chosen], self.index[chosen], self.scale[chosen], self.shift[chosen], self.rect[chosen])
+
+    @classmethod
+    def joined(cls, parts: Sequence["Placed"]) -> "Placed":
+        """All of them, in the order of their owners."""
+        whole = cls(
+            np.concatenate([part.owner for part in parts]),
+            np.concatenate([part.index for part in parts]),
+            np.concatenate([part.scale for part in parts]),
+            np.concatenate([part.shift for part in parts]),
+            np.concatenate([part.rect for part in parts]),
+        )
+        return whole[np.argsort(whole.owner, kind="stable")]
+
+    @classmethod
+    def nothing(cls) -> "Placed":
+        """None."""
+        none, pair = np.empty(0, np.int64), np.empty((0, 2), np.float32)
+        return cls(none, none, pair, pair, np.empty((0, 4), np.float32))
+
+
+def place_tiles(
+    random: np.random.Generator, index: Ints, sizes: Floats, size: int, wanted: Augmentation, mosaic: bool
+) -> Placed:
+    """The tiles of a batch, in the order input, tile: upper left, upper right, lower left, lower right.
+
+    index: (B, T), T 1 or 4; an input that gets no mosaic shows the first of its four only.
+    sizes: (pictures, 2) width and height of all letterboxed pictures. size: of the square input.
+    """
+    inputs, tiles = index.shape
+    many = np.less(random.random(inputs), wanted.mosaic if mosaic and tiles > 1 else 0)
+    rect = _rects(random, many, tiles, size)
+    scale = _scales(random, many, tiles, wanted)
+    shown = sizes[index] * scale
+    free = rect[..., 2:] - rect[..., :2] - shown
+    shift = free * random.random(free.shape)
+    if wanted == Augmentation.none():
+        shift = free // 2  # as engines.letterbox
+    shift += rect[..., :2]
+    flipped = random.random((inputs, tiles)) < wanted.flip
+    shift[..., 0] += np.where(flipped, shown[..., 0], 0)
+    scale[..., 0] *= np.where(flipped, -1, 1)
+    owner = np.repeat(np.arange(inputs), tiles)
+    parts = (part.reshape(inputs * tiles, -1).astype(np.float32) for part in (scale, shift, rect))
+    return Placed(owner, index.reshape(-1), *parts)
+
+
+def _rects(random: np.random.Generator, many: Flags, tiles: int, size: int) -> Floats:
+    """(B, T, 4): where the tiles are; empty for those of an input without a mosaic but the first."""
+    middle = np.round(random.uniform(0.35, 0.65, (len(many), 2)) * size)
+    middle[~many] = size
+    x, y = middle.T
+    low, high = np.zeros(len(many)), np.full(len(many), size)
+    rects = [(low, low, x, y), (x, low, high, y), (low, y, x, high), (x, y, high, high)]
+    return np.array(rects[:tiles], np.float32).transpose(2, 0, 1)
+
+
+def _scales(random: np.random.Generator, many: Flags, tiles: int, wanted: Augmentation) -> Floats:
+    """(B, T, 2): of each tile, in x and y."""
+    ranges = np.where(many[:, None], wanted.tile_scale, wanted.scale)
+    low, high = np.log(ranges).T[..., None]
+    scale = np.exp(random.uniform(0, 1, (len(many), tiles)) * (high - low) + low)
+    stretch = factors(random, wanted.stretch, (len(many), tiles)) ** 0.5
+    return np.stack([scale * stretch, scale / stretch], -1).astype(np.float32)
+
+
+def factors(random: np.random.Generator, most: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Factors between 1 / (1 + most) and 1 + most."""
+    limit = np.log1p(most)
+    drawn: NDArray[np.float64] = np.exp(random.uniform(-limit, limit, shape))
+    return drawn
