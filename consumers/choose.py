@@ -22,35 +22,42 @@ class Chooser:
         self._limit, self._skip = limit, skip
         self._queues: OrderedDict[str, deque[tuple[Entry, int | None]]] = OrderedDict()
         self._bounded = 0  # waiting frames that no newer one replaces
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._came, self._left = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._wanted: Callable[[], bool] = lambda: False  # what the poller waits for
         self._closed = False
 
     def room(self) -> int:
         """How many frames more may come, leaving those aside that replace older ones."""
-        with self._changed:
+        with self._lock:
             return self._limit - self._bounded
 
     def wait_for_room(self, timeout_s: float) -> bool:
         """Waits until there is room; False after `timeout_s`."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._bounded < self._limit or self._closed, timeout_s)
+        with self._lock:
+            return self._wait(lambda: self._bounded < self._limit, timeout_s)
 
     def wait_until_low(self, frames: int, timeout_s: float) -> None:
         """Waits until fewer than `frames` wait, or `timeout_s` is over."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._depth() < frames or self._closed, timeout_s)
+        with self._lock:
+            self._wait(lambda: self._depth() < frames, timeout_s)
+
+    def _wait(self, wanted: Callable[[], bool], timeout_s: float) -> bool:
+        """The poller's. It is woken when there is what it waits for, not at every frame: each waking costs."""
+        self._wanted = wanted
+        return self._left.wait_for(lambda: wanted() or self._closed, timeout_s)
 
     def offer(self, stream: str, entry: Entry, bound_ms: int | None) -> None:
         """Puts a frame in; under `latest` it takes the place of an older one, which is skipped."""
         replaced: list[Entry] = []
-        with self._changed:
+        with self._lock:
             queue = self._queues.setdefault(stream, deque())
             while bound_ms == 0 and queue:
                 replaced.append(self._pop(stream)[0])
                 queue = self._queues.setdefault(stream, deque())
             queue.append((entry, bound_ms))
             self._bounded += bound_ms != 0
-            self._changed.notify()
+            self._came.notify()
         for old in replaced:
             self._skip(old, GapReason.STALE, "")
 
@@ -58,17 +65,18 @@ class Chooser:
         """Up to `most` frames, one stream after the other; waits for the first, then `fill_s` for the others."""
         taken: list[Entry] = []
         stale: list[Entry] = []
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._queues or self._closed, timeout_s):
+        with self._lock:
+            if not self._came.wait_for(lambda: self._queues or self._closed, timeout_s):
                 return []
             self._drain(most, taken, stale)
             deadline = time.monotonic() + fill_s
             while len(taken) < most and not self._closed:
                 left = deadline - time.monotonic()
-                if left <= 0 or not self._changed.wait_for(lambda: self._queues or self._closed, left):
+                if left <= 0 or not self._came.wait_for(lambda: self._queues or self._closed, left):
                     break
                 self._drain(most, taken, stale)
-            self._changed.notify_all()
+            if self._wanted():
+                self._left.notify()
         for old in stale:
             self._skip(old, GapReason.STALE, "")
         return taken
@@ -99,7 +107,7 @@ class Chooser:
 
     def depth(self) -> int:
         """Frames that wait."""
-        with self._changed:
+        with self._lock:
             return self._depth()
 
     def _depth(self) -> int:
@@ -107,6 +115,7 @@ class Chooser:
 
     def close(self) -> None:
         """Wakes everybody that waits; what is still here is not detected."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._came.notify_all()
+            self._left.notify_all()

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
 _LOW = 2  # waiting frames: enough for the lanes not to idle while we poll
-_BUSY_S = 0.03
+_BUSY_S = 0.08
 _FULL_S = 0.5  # without room for so long, poll for the group's sake only
 _BEHIND_MS = 2000  # beyond a frame's bound: skip to the fresh end of the log rather than read it all
 _REVOKE_S = 3.0  # below the smallest useful session timeout: heartbeats stop meanwhile
@@ -179,7 +179,7 @@ class Intake:
             entry.foreign = True
             self._ledger.register(entry, now_ms, GapReason.DROPPED)
             return
-        entry.patient = treatment.patient
+        entry.patient = treatment.patient and isinstance(header, FrameHeader)  # an end is waited for
         if self._ledger.register(entry, now_ms, self._hole(entry, expired)):
             self._chooser.offer(header.stream, entry, treatment.bound_ms)
         elif entry.position is None and not entry.abandoned:

@@ -23,7 +23,10 @@ class _PartitionState:
 
 
 class Ledger:
-    """Thread-safe. Poller registers, lanes finish, the committer collects, a revoked partition is given up."""
+    """Thread-safe. Poller registers, lanes finish, the committer collects, a revoked partition is given up.
+
+    urgent: set while something is done that somebody waits for, or while a partition is being given up.
+    """
 
     def __init__(self, pipeline: str) -> None:
         self._pipeline = pipeline
@@ -31,6 +34,7 @@ class Ledger:
         self._changed = threading.Condition()
         self._closing: set[Partition] = set()
         self._collected: list[Entry] = []
+        self.urgent = threading.Event()
 
     def open(self, partition: Partition, positions: Positions) -> None:
         """Takes a partition over, at its committed positions."""
@@ -58,7 +62,7 @@ class Ledger:
             else:
                 self._place(state, entry, entry.header, now_ms, hole)
             if entry.done:
-                self._changed.notify_all()
+                self._tell(entry)
             return not entry.done
 
     def _place(
@@ -98,7 +102,12 @@ class Ledger:
         """A frame is done; of an abandoned one the outcome is forgotten: its new owner does it again."""
         with self._changed:
             entry.outcome, entry.detail, entry.dead, entry.done = outcome, detail, dead, True
-            self._changed.notify_all()
+            self._tell(entry)
+
+    def _tell(self, entry: Entry) -> None:
+        if not entry.patient:
+            self.urgent.set()
+        self._changed.notify_all()
 
     def wait(self, timeout_s: float) -> bool:
         """Waits until something may be committed; False after `timeout_s`."""
@@ -111,10 +120,13 @@ class Ledger:
     def collect(self, now_ms: int, limit: int = 1000) -> Batch | None:
         """Everything that may be committed now. `settle` or `restore` must follow."""
         with self._changed:
+            self.urgent.clear()
             batch = Batch(None, [], [], [], {})
             for number, state in self._partitions.items():
                 self._collect(number, state, batch, now_ms, limit)
             self._collected = batch.entries
+            if any(entry.done and not entry.patient for state in self._partitions.values() for entry in state.entries):
+                self.urgent.set()  # it waits for a patient one before it
             return batch if batch.entries else None
 
     def _collect(self, number: Partition, state: _PartitionState, batch: Batch, now_ms: int, limit: int) -> None:
@@ -161,6 +173,7 @@ class Ledger:
         numbers = set(partitions)
         with self._changed:
             self._closing |= numbers
+            self.urgent.set()
             for number in numbers & self._partitions.keys():
                 self._withdraw(self._partitions[number])
             done = self._changed.wait_for(lambda: not self._busy(numbers), timeout_s)

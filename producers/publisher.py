@@ -26,9 +26,9 @@ SLOW_S = 5.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 SETTLED_S = 30.0
 """A producer that has lived so long counts as good: the next failure is retried at once again."""
-LINGERS_MS = ((20, 2), (60, 20), (float("inf"), 40))
+LINGERS_MS = ((20, 2), (60, 20), (float("inf"), 50))
 """(up to so many records per second, wait so long for a batch): alone on its stream a record gains nothing from
-waiting; 80 a second cost half the CPU when some share a request, and 40 ms are less than between two frames."""
+waiting; 80 a second cost half the CPU when some share a request, and 50 ms are less than between two frames."""
 
 
 def unix_ms() -> int:

@@ -13,6 +13,8 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +42,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        clip = Path(name) / f"clip{arguments.clip.suffix}"
-        cut(arguments.clip, clip, arguments.frames)
+        clips = Clips.of(arguments.clip, Path(name), arguments.frames)
         with service.bench_stack(Path(name)) as (settings, pids):
-            floors, costs = measure(settings, pids, clip, arguments.model, arguments.repeats)
+            floors, costs = measure(settings, pids, clips, arguments.model, arguments.repeats)
     report = summary(floors, costs)
     report |= {"clip": arguments.clip.name, "frames": arguments.frames, "repeats": arguments.repeats}
     report |= {"model": arguments.model.name, "commit": commit(), "machine": machine()}
@@ -52,18 +53,41 @@ def main() -> None:
     show(report)
 
 
+@dataclass(frozen=True)
+class Clips:
+    """What is measured: `once`, so many frames; `over`, the same ones again and again.
+
+    A producer at full speed is done with a few hundred frames in a second: too few to say what one costs.
+    """
+
+    once: Path
+    over: Path
+    frames: int
+
+    @classmethod
+    def of(cls, source: Path, folder: Path, frames: int) -> "Clips":
+        """Made in `folder`."""
+        once, over = (folder / f"{name}{source.suffix}" for name in ("once", "over"))
+        count = cut(source, once, frames)
+        cut(source, over, frames, times=max(1, 2000 // count))
+        return cls(once, over, count)
+
+
 def measure(
-    settings: Settings, pids: dict[str, int], clip: Path, model: Path, repeats: int
+    settings: Settings, pids: dict[str, int], clips: Clips, model: Path, repeats: int
 ) -> tuple[dict[str, list[floor.Floor]], dict[str, list[Cost]]]:
     """All scenarios, floor and service by turns."""
     floors: dict[str, list[floor.Floor]] = {"network": [], "full": []}
     costs: dict[str, list[Cost]] = {scenario.name: [] for scenario in SCENARIOS}
     for number in range(repeats):
         for transport, runs in floors.items():
-            runs.append(floor.measure(clip, model, transport))
+            runs.append(floor.measure(clips.once, model, transport))
             print(f"{number + 1}/{repeats} floor, {transport}: {runs[-1].total:.2f} ms", flush=True)
         for scenario in SCENARIOS:
-            cost = service.run(settings, pids, clip, model, scenario)
+            if scenario.realtime:
+                cost = service.run(settings, pids, clips.once, model, scenario)
+            else:
+                cost = service.run(settings, pids, clips.over, model, scenario, results=clips.frames)
             costs[scenario.name].append(cost)
             print(f"{number + 1}/{repeats} {scenario.name}: {cost.service:.2f} ms", flush=True)
     return floors, costs
@@ -115,14 +139,23 @@ def at(ordered: Sequence[float], rank: int) -> float:
     return round(ordered[min(len(ordered) * rank // 100, len(ordered) - 1)], 1) if ordered else 0.0
 
 
-def cut(source: Path, target: Path, frames: int) -> None:
-    """Copies the first packets of a clip's video, undecoded."""
-    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
-        video = writer.add_stream_from_template(reader.streams.video[0])
-        packets = (packet for packet in reader.demux(reader.streams.video[0]) if packet.dts is not None)
-        for _, packet in zip(range(frames), packets, strict=False):
-            packet.stream = video
-            writer.mux(packet)
+def cut(source: Path, target: Path, frames: int, times: int = 1) -> int:
+    """Copies the first packets of a clip's video, undecoded, `times` times over; returns how many those are."""
+    with av.open(str(target), "w") as writer:
+        video, shift = None, 0
+        for _ in range(times):
+            with av.open(str(source)) as reader:
+                video = video or writer.add_stream_from_template(reader.streams.video[0])
+                found = (packet for packet in reader.demux(video=0) if packet.dts is not None)
+                packets = list(islice(found, frames))
+                first, last = packets[0].dts, packets[-1].dts
+                for packet in packets:
+                    packet.dts += shift - first
+                    packet.pts += shift - first
+                    packet.stream = video
+                    writer.mux(packet)
+                shift += (last - first) * len(packets) // max(len(packets) - 1, 1)
+    return len(packets)
 
 
 def commit() -> str:

@@ -117,35 +117,51 @@ def _utc(moment: time.struct_time) -> float:
     return calendar.timegm(moment)
 
 
-def run(settings: Settings, pids: dict[str, int], clip: Path, model: Path, scenario: Scenario) -> Cost:
-    """Runs one scenario and accounts for it from its 40th result to its last."""
+def fresh_names(settings: Settings) -> Settings:
+    """With prefixes of their own for topics and keys, so that runs on one stack don't see each other."""
     prefix = f"bench{time.time_ns()}"
-    settings = settings.model_copy(
+    return settings.model_copy(
         update={
             "kafka": settings.kafka.model_copy(update={"topic_prefix": f"{prefix}."}),
             "redis": settings.redis.model_copy(update={"prefix": f"{prefix}:"}),
         }
     )
-    create_topics(settings)
-    streams = [f"s{n}" for n in range(scenario.streams)]
-    environment = {
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """For a process that is to use these addresses and names."""
+    return {
         **os.environ,
         "STREAMER_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "STREAMER_KAFKA__TOPIC_PREFIX": settings.kafka.topic_prefix,
         "STREAMER_REDIS__URL": settings.redis.url,
         "STREAMER_REDIS__PREFIX": settings.redis.prefix,
     }
+
+
+def run(
+    settings: Settings, pids: dict[str, int], clip: Path, model: Path, scenario: Scenario, results: int | None = None
+) -> Cost:
+    """Runs one scenario and accounts for it from its 40th result to its last.
+
+    results: how many are enough, where the producer runs so far ahead that it needs a longer clip than the worker
+    to be measured; None: all.
+    """
+    settings = fresh_names(settings)
+    create_topics(settings)
+    streams = [f"s{n}" for n in range(scenario.streams)]
+    variables = environment(settings)
     watch = Watch(settings, streams)
     watch.start()
     parts: list[Part] = []
     try:
         detect = ["detect", "--model", str(model), "--sessions", str(scenario.sessions)]
-        worker = Part.start(detect + ([] if scenario.transactions else ["--no-transactions"]), environment)
+        worker = Part.start(detect + ([] if scenario.transactions else ["--no-transactions"]), variables)
         parts.append(worker)
         worker.wait_ready()
-        producer = Part.start(_produce(clip, scenario, prefix), environment)
+        producer = Part.start(_produce(clip, scenario, settings.kafka.topic_prefix), variables)
         parts.append(producer)
-        return _account(settings, watch, producer, worker, pids, scenario)
+        return _account(watch, producer, worker, pids, scenario, results)
     finally:
         for part in reversed(parts):
             part.stop()
@@ -167,7 +183,7 @@ def _produce(clip: Path, scenario: Scenario, prefix: str) -> list[str]:
 
 
 class Sampled(threading.Thread):
-    """A producer's CPU time per frame, from soon after its first frame to its last.
+    """A producer's CPU time per frame, from its first frames on, when it has started, to its last.
 
     On its own, because a producer at full speed runs ahead of the results, and has often ended before the first.
     """
@@ -179,14 +195,13 @@ class Sampled(threading.Thread):
 
     def run(self) -> None:
         """Until it has ended."""
-        began = time.monotonic()
         while not self._producer.has_ended():
             with contextlib.suppress(OSError):  # it has no /metrics yet, or no longer
                 frames = self._producer.metric("streamer_frames_captured_total")
                 if frames:
                     self._samples.append((frames, self._producer.cpu_s()))
-            # An answer costs it milliseconds, which are not the service's: often only where it will soon have ended.
-            time.sleep(0.1 if time.monotonic() - began < 4 else 3)
+            # An answer costs it milliseconds, which are not the service's.
+            time.sleep(1 if self._samples else 0.1)
 
     @property
     def ms_per_frame(self) -> float:
@@ -207,7 +222,7 @@ class _Reading:
 
 
 def _account(
-    settings: Settings, watch: Watch, producer: Part, worker: Part, pids: dict[str, int], scenario: Scenario
+    watch: Watch, producer: Part, worker: Part, pids: dict[str, int], scenario: Scenario, results: int | None
 ) -> Cost:
     sampled = Sampled(producer)
     sampled.start()
@@ -224,9 +239,12 @@ def _account(
 
     _until(lambda: watch.results >= _WARM, producer, worker)
     before = read()
-    _until(lambda: watch.ended >= scenario.streams, producer, worker)
-    _until(producer.has_ended, producer, worker)
+    if results is None:
+        _until(lambda: watch.ended >= scenario.streams, producer, worker)
+    else:
+        _until(lambda: watch.results >= results, producer, worker)
     after = read()
+    _until(producer.has_ended, producer, worker)
     sampled.join()
     frames = after.results - before.results
 

@@ -1,5 +1,6 @@
 """Which frame next, and what a stream's freshness skips."""
 
+import threading
 import time
 
 from consumers.choose import Chooser
@@ -96,3 +97,16 @@ def test_a_closed_chooser_wakes_who_waits() -> None:
     box.chooser.close()
     assert box.take() == []
     assert box.chooser.wait_for_room(10)
+
+
+def test_a_taken_frame_wakes_the_poller_that_waits_for_it() -> None:
+    box = Box()
+    box.offer("a", 0, None)
+    box.offer("a", 1, None)
+    woken = threading.Event()
+    poller = threading.Thread(target=lambda: (box.chooser.wait_until_low(2, 10), woken.set()), daemon=True)
+    poller.start()
+    assert not woken.wait(0.05)
+    box.take(most=1)
+    assert woken.wait(5)
+    poller.join(5)

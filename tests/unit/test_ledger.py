@@ -181,3 +181,30 @@ def test_too_many_streams_keep_those_that_moved_last() -> None:
 @pytest.mark.parametrize("text", [None, "", "x", "{}", '{"streams": {"a": 3}}', "[]", '{"streams": {"a": ["x"]}}'])
 def test_foreign_metadata_is_nothing_known(text: str | None) -> None:
     assert load_positions(text).streams == {}
+
+
+def test_what_is_waited_for_is_urgent_until_it_is_collected() -> None:
+    log = Log()
+    patient = log.put(frame(0))
+    patient.patient = True
+    live = log.put(frame(0, stream="live"))
+    assert not log.ledger.urgent.is_set()
+
+    log.ledger.finish(live, result(frame(0, stream="live")))
+    assert log.ledger.urgent.is_set()
+    assert log.committed() == []
+    assert log.ledger.urgent.is_set(), "still waiting, behind one that nobody waits for"
+
+    log.ledger.finish(patient, result(frame(0)))
+    assert log.committed() == ["a 1-0", "live 1-0"]
+    assert not log.ledger.urgent.is_set()
+
+
+def test_nothing_is_put_off_while_a_partition_is_given_up() -> None:
+    log = Log()
+    entry = log.put(frame(0))
+    entry.patient = True
+    log.ledger.finish(entry, result(frame(0)))
+    assert not log.ledger.urgent.is_set()
+    log.ledger.close({0}, 0)
+    assert log.ledger.urgent.is_set()
