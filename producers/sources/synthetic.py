@@ -100,7 +100,7 @@ class SyntheticSource:
         if street is None:
             raise ValueError("open() comes before pictures()")
         for index in self._numbers(start_index):
-            frame = _frame(street, index)
+            frame = street_frame(street, index)
             seconds = index / self._options.fps
             yield Picture(frame, index, index, seconds, seconds, 0, time.time_ns() // 1_000_000)
 
@@ -119,7 +119,8 @@ class SyntheticSource:
             index = max(index + 1, int((time.monotonic() - start) * self._options.fps))
 
 
-def _frame(street: Street, index: int) -> av.VideoFrame:
+def street_frame(street: Street, index: int) -> av.VideoFrame:
+    """Picture number `index` of a street, as a decoder would give it."""
     # OpenCV's conversion takes a fifth of swscale's time; it is BT.601, limited range, so the frame says that.
     planes = cv2.cvtColor(street.draw(index), cv2.COLOR_BGR2YUV_I420)
     frame = av.VideoFrame.from_numpy_buffer(planes, "yuv420p")
