@@ -11,8 +11,9 @@ from consumers import metrics
 from consumers.entry import Row
 from consumers.log_tail import LogTail
 from consumers.redis_writer import RedisWriter
+from streamer.errors import ServiceError
 from streamer.lifecycle import Deadline
-from streamer.mirror import redis_error
+from streamer.mirror import is_away, redis_error
 from streamer.records import ZERO, FrameId
 from streamer.settings import Settings
 
@@ -46,12 +47,17 @@ class Mirror(threading.Thread):
         self._waiting = metrics.MIRROR_BEHIND.labels(self._pipeline)
 
     def open(self) -> None:
-        """Tries the connection.
+        """Tries the connection; a Redis that doesn't answer now is repaired when it does, as after any outage.
 
         Raises:
-            ServiceError: Redis is out of reach or refuses us.
+            ServiceError: Redis refuses us, or the address can't be right.
         """
-        self._writer.open()
+        try:
+            self._writer.open()
+        except ServiceError as error:
+            if not is_away(error.__cause__):
+                raise
+            log.warning("%s. Until it answers, results are on Kafka alone", error)
 
     def write(self, rows: Rows) -> None:
         """Takes committed records, in order."""

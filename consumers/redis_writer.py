@@ -64,7 +64,7 @@ class RedisWriter:
         try:
             self._script = client.script_load(_SCRIPT)
         except redis.RedisError as error:
-            raise redis_error(self._settings.redis, error) from None
+            raise redis_error(self._settings.redis, error) from error
         self._redis = client
 
     def top(self, stream: str) -> FrameId:

@@ -72,6 +72,17 @@ def redis_error(settings: RedisSettings, error: Exception) -> ServiceError:
     return ServiceError(f"Redis at {mask(settings.url)}: {mask(_advice(settings, error))}")
 
 
+def is_away(error: BaseException | None) -> bool:
+    """Whether a failed Redis command means no more than that nothing answers now: it may be restarting."""
+    import redis
+
+    if isinstance(error, redis.AuthenticationError) or not isinstance(
+        error, redis.ConnectionError | redis.TimeoutError
+    ):
+        return isinstance(error, redis.exceptions.BusyLoadingError)
+    return isinstance(error.__context__, ConnectionRefusedError | ConnectionResetError | TimeoutError)
+
+
 def _advice(settings: RedisSettings, error: Exception) -> str:
     import redis
 

@@ -2,18 +2,24 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kafka.errors import KafkaTimeoutError
+from pydantic import SecretStr
+from redis import ConnectionError
 
 from consumers.commit import Committer
 from consumers.entry import Batch
-from streamer.errors import StreamerError, UsageError
+from streamer.errors import ServiceError, StreamerError, UsageError
 from streamer.mirror import Keys, connect_redis
 from streamer.records import EndHeader, FrameId
 from streamer.settings import Settings
+from streamer.stack.ports import free_ports
+from streamer.stack.process import launch, stop
+from streamer.stack.redis_server import find_redis
 from streamer.topics import topic_names
 from tests.integration.worker_rig import (
     Rig,
@@ -193,6 +199,36 @@ def test_an_emptied_redis_fills_itself_from_the_log(rig: Rig, restarted: bool) -
         rig.put(EndHeader("a", FrameId(1, 11), 1))
         rows = rig.detections(ends("a"))
         wait_until(lambda: rig.mirrored("a") == rows)
+
+
+def test_a_worker_starts_without_its_redis_and_fills_it_when_it_comes(rig: Rig, tmp_path: Path) -> None:
+    (port,) = free_ports((0,))
+    address = rig.settings.redis.model_copy(update={"url": f"redis://127.0.0.1:{port}/0"})
+    rig.settings = rig.settings.model_copy(update={"redis": address})
+    rig.define("a")
+    with running(rig.settings):
+        rig.put_run("a", 10)
+        rows = rig.detections(ends("a"))
+        redis = launch([str(find_redis()), "--port", str(port), "--bind", "127.0.0.1", "--save", ""], tmp_path)
+        try:
+            wait_until(lambda: _answers(rig) and rig.mirrored("a") == rows)
+        finally:
+            stop(redis, 5)
+
+
+def _answers(rig: Rig) -> bool:
+    with suppress(ConnectionError), connect_redis(rig.settings.redis) as client:
+        return bool(client.ping())
+    return False
+
+
+def test_a_worker_does_not_start_with_a_redis_that_refuses_it(rig: Rig) -> None:
+    wrong = rig.settings.redis.model_copy(update={"username": "nobody", "password": SecretStr("wrong")})
+    with (
+        pytest.raises(ServiceError, match=r"login refused: check redis\.username"),
+        running(rig.settings.model_copy(update={"redis": wrong})),
+    ):
+        pass
 
 
 def test_pictures_too_small_for_the_model_are_refused_unless_allowed(rig: Rig, tmp_path: Path) -> None:
