@@ -58,7 +58,7 @@ def score(predictions: Sequence[Detections], dataset: "Dataset") -> Scores:
         UsageError: pycocotools is not installed.
         ValueError: there are more or fewer predictions than pictures.
     """
-    coco, evaluation = _pycocotools()
+    coco, evaluation = pycocotools()
     names = dataset.names
     pictures = list(enumerate(zip(dataset.pictures, predictions, strict=True)))
     labels = [_labels(number, picture, dataset.known(picture.source)) for number, (picture, _) in pictures]
@@ -120,7 +120,12 @@ def _indexed(coco: Callable[[], Any], dataset: "Dataset", marks: Sequence[Sequen
     return table
 
 
-def _pycocotools() -> tuple[Callable[[], Any], Callable[..., Any]]:
+def pycocotools() -> tuple[Callable[[], Any], Callable[..., Any]]:
+    """Its classes COCO and COCOeval.
+
+    Raises:
+        UsageError: it is not installed.
+    """
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engines.detections import Detections
-from engines.evaluation.average_precision import MAX_OBJECTS, Scores, score
+from engines.evaluation.average_precision import MAX_OBJECTS, ClassScore, Scores, score
 from engines.training.dataset import Dataset, Picture
 from engines.training.picture_file import PictureFile
 
@@ -44,6 +44,10 @@ def scored(
     return score(predictions, Dataset(NAMES, tuple(pictures), (), labelled or {}))
 
 
+def figures(result: Scores | ClassScore) -> tuple[float, float]:
+    return result.AP50, result.AP
+
+
 @pytest.mark.parametrize(
     ("predictions", "ap50", "ap"),
     [
@@ -59,13 +63,13 @@ def scored(
 )
 def test_precision_of_two_objects(predictions: list[Found], ap50: float, ap: float) -> None:
     person = scored([picture([(0, A), (0, B)])], [found(*predictions)]).per_class["person"]
-    assert (person.AP50, person.AP) == pytest.approx((ap50, ap), abs=1e-3)
+    assert figures(person) == pytest.approx((ap50, ap), abs=1e-3)
     assert person.objects == 2
 
 
 def test_means_are_over_the_classes_that_are_labelled() -> None:
     result = scored([picture([(0, A), (1, B)])], [found((0, A, 0.9), (2, FAR, 0.9))])
-    assert (result.AP50, result.AP) == pytest.approx((0.5, 0.5))
+    assert figures(result) == pytest.approx((0.5, 0.5))
     assert result.per_class["car"].AP50 == 0
     assert math.isnan(result.per_class["bus"].AP50)
     assert math.isnan(result.per_class["bus"].AP)
