@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_consumer, poll_group
-from streamer.errors import ServiceError, UsageError
+from streamer.broker import connect_consumer, poll_group, topic_missing
+from streamer.errors import UsageError
 from streamer.records.stream import StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
 from streamer.topics import topic_names
@@ -65,7 +65,7 @@ class Assignment:
             fetch_max_wait_ms=5000,
         )
         if not self._consumer.partitions_for_topic(names.streams):  # also: without them it would join for nothing
-            raise ServiceError(f"topic {names.streams} does not exist: run `streamer topics create`")
+            raise topic_missing(self._kafka, names.streams)
         self._consumer.subscribe([names.streams], listener=_listener(self))
 
     def poll(self, timeout_ms: int) -> dict[str, Defined]:

@@ -6,7 +6,7 @@ kafka-python is pinned below 4; tests/integration/test_publisher.py fails if its
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_producer
+from streamer.broker import connect_producer, topic_missing
 from streamer.errors import ServiceError
 from streamer.records.frame import Headers
 from streamer.settings import Settings
@@ -100,4 +100,4 @@ def connect(settings: Settings, delivery_timeout_s: float, linger_ms: int) -> Li
         link.close(timeout_s=1)
         raise ServiceError(f"topic {topic}: {error}; does it exist? `streamer topics create` makes it") from None
     link.close(timeout_s=1)
-    raise ServiceError(f"topic {topic} does not exist: run `streamer topics create`")
+    raise topic_missing(settings.kafka, topic)

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from streamer.broker import connect_consumer
+from streamer.broker import connect_consumer, topic_missing
 from streamer.errors import RecordError, ServiceError
 from streamer.mirror import Keys, connect_redis, redis_error
 from streamer.records import Detection, Result, parse_detection
@@ -86,6 +86,8 @@ class Results:
         try:
             with _kafka_errors(self._topic):
                 partitions = _partitions(consumer, self._topic)
+                if not partitions:
+                    raise topic_missing(kafka, self._topic)
                 consumer.assign(partitions)
                 self._go_to_begin(consumer, partitions)
                 if not self._follow:
@@ -191,10 +193,7 @@ def latest_results(settings: Settings | None = None, pipeline: str = "main") -> 
 def _partitions(consumer: "KafkaConsumer", topic: str) -> "list[TopicPartition]":
     from kafka import TopicPartition
 
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise ServiceError(f"topic {topic} does not exist: run `streamer topics create`")
-    return [TopicPartition(topic, number) for number in sorted(numbers)]
+    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
 
 
 def _offsets(

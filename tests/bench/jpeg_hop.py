@@ -1,17 +1,20 @@
 """What the JPEG between producer and worker costs: boxes that are not found again, CPU, bytes.
 
-    python -m tests.bench.jpeg_hop CLIP MODEL [--every N] [--compare]
+    python -m tests.bench.jpeg_hop CLIP MODEL [--every N] [--compare] [--truth JSON]
 
 Of the boxes above a score of .3 that a model finds on a clip's decoded frames directly, how many does it find
 again at IoU > .9, with the same class, on what the encoder's JPEGs decode to? With --compare also for other scalers
-and qualities than the encoder's own.
+and qualities than the encoder's own. With --truth, the labels of the clip's frames ({"shots": [{"first_frame",
+"last_frame", "objects": [{"cls", "xyxy"}]}]}), also AP50, of the frames themselves and behind the service's hop.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import cv2
@@ -21,8 +24,12 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from consumers.decode import decode
+from engines.coco import NAMES
 from engines.detections import Detections
 from engines.detector import Detector, open_detector
+from engines.evaluation.average_precision import score
+from engines.training.dataset import Dataset
+from engines.training.dataset import Picture as Labelled
 from producers.colour import Mix
 from producers.encoder import Encoder
 from producers.picture import Picture
@@ -88,6 +95,21 @@ def detect(detector: Detector, jpeg: bytes, source: tuple[int, int]) -> Detectio
     return Detections(found.boxes * scale, found.scores, found.classes)
 
 
+def ap50(found: list[Detections], clip: list[av.VideoFrame], truth: Path, every: int) -> float:
+    """Mean AP50 over the labelled classes of COCO's 80, boxes in source pixels."""
+    shots = json.loads(truth.read_text(encoding="utf-8"))["shots"]
+    shown = {number: shot for shot in shots for number in range(shot["first_frame"], shot["last_frame"] + 1)}
+    pictures = []
+    for index, frame in enumerate(clip):
+        objects = shown[index * every]["objects"]
+        boxes = np.array([one["xyxy"] for one in objects], np.float32).reshape(-1, 4)
+        classes = np.array([NAMES.index(one["cls"]) for one in objects], np.int64)
+        ones, crowd = np.ones(len(objects), np.float32), np.zeros(len(objects), bool)
+        size = frame.width, frame.height
+        pictures.append(Labelled(truth, *size, boxes, classes, ones, crowd, "", index, cast(Any, None)))
+    return score(found, Dataset(NAMES, tuple(pictures), (), {})).AP50
+
+
 def found_again(truth: Detections, seen: Detections) -> tuple[int, int]:
     """How many of the sure boxes of `truth` are in `seen`, and how many there are."""
     sure = truth[truth.scores > SURE]
@@ -141,17 +163,30 @@ def by_opencv(detector: Detector, method: int, quality: int) -> Encode:
     return encode
 
 
+def compare_precision(model: Path, clip: list[av.VideoFrame], truth: Path, every: int) -> None:
+    """Prints AP50 of the frames themselves, and behind the service's encoder and the worker's decoder."""
+    detector = open_detector(DetectSettings(model=str(model), confidence=0.01), threads=1)
+    print(f"AP50 on the frames: {ap50(direct(detector, clip), clip, truth, every):.3f}", flush=True)
+    for transport in ("full", "network"):
+        encode = service(detector, transport)
+        found = [detect(detector, encode(frame), (frame.width, frame.height)) for frame in clip]
+        print(f"AP50 behind the service, {transport}: {ap50(found, clip, truth, every):.3f}", flush=True)
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="what the JPEG between producer and worker costs")
     parser.add_argument("clip", type=Path)
     parser.add_argument("model", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth frame only")
+    parser.add_argument("--truth", type=Path, metavar="JSON", help="labels of the clip's frames: AP50 too")
     parser.add_argument("--compare", action="store_true", help="other scalers and qualities too; YUV 4:2:0 clips only")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     detector, clip = open_sure(arguments.model), frames(arguments.clip, arguments.every)
     truth = direct(detector, clip)
+    if arguments.truth:
+        compare_precision(arguments.model, clip, arguments.truth, arguments.every)
     ways = {f"service, {transport}": service(detector, transport) for transport in ("full", "network")}
     if arguments.compare:
         for quality in (85, 90, 95):
