@@ -23,6 +23,7 @@ class Augmentation:
     mosaic: probability that a picture comes with three others.
     scale, tile_scale: smallest and largest size of a single picture, and of a mosaic's, against its letterboxed size.
     stretch: width against height changes by up to this factor - 1. flip: probability of left and right exchanged.
+    turn: (source, probability) of a quarter turn to the left or the right, for pictures of cameras held anyhow.
     hue: turn, in parts of the colour circle. saturation, contrast, brightness, balance (of the three colours
     against each other): by up to these factors - 1. grey, blur, noise: probabilities.
     paste: (from, to) sources: objects of the one are pasted into pictures of the other. pastes: their probability.
@@ -33,6 +34,7 @@ class Augmentation:
     tile_scale: tuple[float, float] = (0.4, 1.0)
     stretch: float = 0.12
     flip: float = 0.5
+    turn: tuple[tuple[str, float], ...] = ()
     hue: float = 0.02
     saturation: float = 0.5
     contrast: float = 0.3
@@ -58,6 +60,7 @@ class Placed:
     owner: int64 (K,), which of the batch's inputs. index: int64 (K,), which of the data's pictures.
     scale, shift: float32 (K, 2), x and y: input pixel = scale * letterboxed pixel + shift; a negative scale flips.
     rect: float32 (K, 4), left, top, right, bottom: the part of the input that it is shown in.
+    turned: bool (K,), x and y are exchanged before all that.
     """
 
     owner: Ints
@@ -65,53 +68,56 @@ class Placed:
     scale: Floats
     shift: Floats
     rect: Floats
+    turned: Flags
 
     def __getitem__(self, chosen: Ints | Flags | slice) -> "Placed":
-        return Placed(self.owner[chosen], self.index[chosen], self.scale[chosen], self.shift[chosen], self.rect[chosen])
+        return Placed(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def sizes(self, every: Floats) -> Floats:
+        """(K, 2): width and height of the pictures as they are shown but for the scale; every: of all pictures."""
+        own = every[self.index]
+        found: Floats = np.where(self.turned[:, None], own[:, ::-1], own)
+        return found
 
     @classmethod
     def joined(cls, parts: Sequence["Placed"]) -> "Placed":
         """All of them, in the order of their owners."""
-        whole = cls(
-            np.concatenate([part.owner for part in parts]),
-            np.concatenate([part.index for part in parts]),
-            np.concatenate([part.scale for part in parts]),
-            np.concatenate([part.shift for part in parts]),
-            np.concatenate([part.rect for part in parts]),
-        )
+        whole = cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
         return whole[np.argsort(whole.owner, kind="stable")]
 
     @classmethod
     def nothing(cls) -> "Placed":
         """None."""
         none, pair = np.empty(0, np.int64), np.empty((0, 2), np.float32)
-        return cls(none, none, pair, pair, np.empty((0, 4), np.float32))
+        return cls(none, none, pair, pair, np.empty((0, 4), np.float32), np.empty(0, np.bool_))
 
 
 def place_tiles(
-    random: np.random.Generator, index: Ints, sizes: Floats, size: int, wanted: Augmentation, mosaic: bool
+    random: np.random.Generator, index: Ints, sizes: Floats, turns: Floats, size: int, wanted: Augmentation
 ) -> Placed:
     """The tiles of a batch, in the order input, tile: upper left, upper right, lower left, lower right.
 
-    index: (B, T), T 1 or 4; an input that gets no mosaic shows the first of its four only.
-    sizes: (pictures, 2) width and height of all letterboxed pictures. size: of the square input.
+    Inputs with a mosaic come first; the others show the first of their tiles only.
+
+    index: (B, T), T 4, or 1 for no mosaics. sizes: (pictures, 2) width and height of all letterboxed pictures.
+    turns: (pictures,) probabilities of a quarter turn. size: of the square input.
     """
     inputs, tiles = index.shape
-    many = np.less(random.random(inputs), wanted.mosaic if mosaic and tiles > 1 else 0)
+    many = np.sort(random.random(inputs) < (wanted.mosaic if tiles > 1 else 0))[::-1]
     rect = _rects(random, many, tiles, size)
     scale = _scales(random, many, tiles, wanted)
-    shown = sizes[index] * scale
+    turned = random.random((inputs, tiles)) < turns[index]
+    shown = np.where(turned[..., None], sizes[index][..., ::-1], sizes[index]) * scale
     free = rect[..., 2:] - rect[..., :2] - shown
-    shift = free * random.random(free.shape)
-    if wanted == Augmentation.none():
-        shift = free // 2  # as engines.letterbox
-    shift += rect[..., :2]
-    flipped = random.random((inputs, tiles)) < wanted.flip
+    centred = wanted == Augmentation.none()
+    shift = rect[..., :2] + (free // 2 if centred else free * random.random(free.shape))  # as engines.letterbox
+    # What was turned has its top at the left; exchanged, at the right.
+    flipped = random.random((inputs, tiles)) < np.where(turned, 0.5, wanted.flip)
     shift[..., 0] += np.where(flipped, shown[..., 0], 0)
     scale[..., 0] *= np.where(flipped, -1, 1)
     owner = np.repeat(np.arange(inputs), tiles)
-    parts = (part.reshape(inputs * tiles, -1).astype(np.float32) for part in (scale, shift, rect))
-    return Placed(owner, index.reshape(-1), *parts)
+    scale, shift, rect = (part.reshape(inputs * tiles, -1).astype(np.float32) for part in (scale, shift, rect))
+    return Placed(owner, index.reshape(-1), scale, shift, rect, turned.reshape(-1))
 
 
 def _rects(random: np.random.Generator, many: Flags, tiles: int, size: int) -> Floats:

@@ -14,12 +14,11 @@ from engines.training.augment import Augmentation, Flags, Placed, place_tiles
 from engines.training.colour import colour_maps
 from engines.training.dataset import Dataset, Picture
 from engines.training.labels import Labels, gather, joined, padded
+from engines.training.memory import keep_freed_memory
 from engines.training.paste import Donors, covered, find_donors, place_pastes
 from engines.training.pixels import Pixels, load_pixels, scale_factors
-from engines.training.render import Plan, render
+from engines.training.render import TILES, Plan, render
 from streamer.errors import UsageError
-
-_TILES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +87,7 @@ class Batches:
         self._known = _known(datasets, self.names)
         self._labels = gather(self.pictures, _renumbered(datasets, self.names))
         self._shown = _shown(self.pictures, repeats or {})
+        self._turns = _turns(self.pictures, self.augmentation)
         self._donors = self._find_donors()
         self._pixels: Pixels | None = None
         self._scaled: _Scaled | None = None
@@ -103,6 +103,8 @@ class Batches:
         """
         if self._pixels is not None:
             return
+        if self._device.type == "cpu":
+            keep_freed_memory()
         self._pixels, broken = load_pixels(self.pictures, self.size, self._device)
         self.problems = tuple(line for _, line in broken)
         self._shown = self._shown[~np.isin(self._shown, [number for number, _ in broken])]
@@ -136,10 +138,10 @@ class Batches:
         """How a batch looks, and what is in it: boxes, classes, scores, ignore, tiles, known."""
         random = np.random.default_rng([self.seed, epoch, step])
         wanted, inputs, size = self.augmentation, self.batch, scaled.pixels.size
-        count = _TILES if mosaic and wanted.mosaic else 1
+        count = TILES if mosaic and wanted.mosaic else 1
         index = random.choice(self._shown, (inputs, count))
         index[:, 0] = order[step * inputs : (step + 1) * inputs]
-        tiles = place_tiles(random, index, scaled.pixels.sizes, size, wanted, mosaic)
+        tiles = place_tiles(random, index, scaled.pixels.sizes, self._turns, size, wanted)
         found, pastes = scaled.labels.project(tiles), Placed.nothing()
         for donors in self._donors:
             more = place_pastes(random, donors, scaled.labels, scaled.pixels.sizes, tiles, wanted.pastes)
@@ -195,6 +197,13 @@ def _shown(pictures: Sequence[Picture], repeats: Mapping[str, int]) -> Ints:
     sources = [picture.source for picture in pictures]
     _check_sources(list(repeats), sources)
     return np.repeat(np.arange(len(pictures)), [repeats.get(source, 1) for source in sources])
+
+
+def _turns(pictures: Sequence[Picture], wanted: Augmentation) -> Floats:
+    """(pictures,): how likely each is to be turned."""
+    sources, turns = [picture.source for picture in pictures], dict(wanted.turn)
+    _check_sources(list(turns), sources)
+    return np.array([turns.get(source, 0.0) for source in sources], np.float32)
 
 
 def _check_sources(named: Sequence[str], sources: Sequence[str]) -> None:

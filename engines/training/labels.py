@@ -64,7 +64,8 @@ class Labels:
         which = np.repeat(np.arange(len(begin)), end - begin)
         found = self.every[ranges(begin, end)]
         scale, shift = np.tile(placed.scale, 2)[which], np.tile(placed.shift, 2)[which]
-        whole = found.boxes * scale + shift
+        boxes = np.where(placed.turned[which, None], found.boxes[:, [1, 0, 3, 2]], found.boxes)
+        whole = boxes * scale + shift
         whole = np.concatenate([np.minimum(whole[:, :2], whole[:, 2:]), np.maximum(whole[:, :2], whole[:, 2:])], 1)
         rect = placed.rect[which]
         seen = np.concatenate([np.maximum(whole[:, :2], rect[:, :2]), np.minimum(whole[:, 2:], rect[:, 2:])], 1)

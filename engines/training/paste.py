@@ -85,17 +85,18 @@ def place_pastes(
     signed = np.stack([np.where(flipped, -scale, scale), scale], 1)
     shift = corner - np.where(signed < 0, cut[:, [2, 1]], cut[:, :2]) * signed
     fits = shown.max(axis=1, initial=0) >= _SMALLEST
-    rect = np.concatenate([corner, corner + shown], 1)
-    parts = (part[fits].astype(np.float32) for part in (signed, shift, rect))
-    return Placed(tiles.owner[hosts][fits], index[fits], *parts)
+    rect = np.concatenate([corner, corner + shown], 1).astype(np.float32)
+    upright = np.zeros(len(hosts), np.bool_)
+    placed = Placed(tiles.owner[hosts], index, signed.astype(np.float32), shift.astype(np.float32), rect, upright)
+    return placed[fits]
 
 
 def _room(tiles: Placed, hosts: Ints, sizes: Floats) -> Floats:
     """(K, 4): the part of the input where each host shows its picture and not its border."""
-    scale, shift, rect = tiles.scale[hosts], tiles.shift[hosts], tiles.rect[hosts]
-    ends = np.stack([shift, shift + sizes[tiles.index[hosts]] * scale])
+    chosen = tiles[hosts]
+    ends = np.stack([chosen.shift, chosen.shift + chosen.sizes(sizes) * chosen.scale])
     low, high = ends.min(axis=0), ends.max(axis=0)
-    return np.concatenate([np.maximum(low, rect[:, :2]), np.minimum(high, rect[:, 2:])], 1)
+    return np.concatenate([np.maximum(low, chosen.rect[:, :2]), np.minimum(high, chosen.rect[:, 2:])], 1)
 
 
 def _scales(random: np.random.Generator, cut: Floats, room: Floats, size: float) -> Floats:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import conv2d, grid_sample
 
-from engines.detections import Floats, Ints
+from engines.detections import Floats
 from engines.letterbox import PAD_VALUE
 from engines.training.augment import Placed
 from engines.training.pixels import Pixels
 
+TILES = 4  # of a mosaic
 _OUTSIDE = 9.0  # a coordinate far out of the picture, where grid_sample finds zeros
 _EDGE = 0.05  # of a pasted object's sides: how wide its edge is blended in
 _KERNEL = 5  # pixels: side of the blur's kernel
@@ -48,17 +49,33 @@ def render(plan: Plan, pixels: Pixels) -> Tensor:
     inputs = len(plan.offsets)
     images = torch.empty((inputs, 3, plan.size, plan.size), device=device)
     noise = torch.Generator(device).manual_seed(plan.seed)
-    step = inputs if device.type == "cuda" else 1
-    grids = [_sent(part, device) for part in _coordinates(plan.tiles, pixels, plan.size, inputs)]
     maps = _sent(plan.matrices / 255, device), _sent(_offsets(plan), device)
-    for start in range(0, inputs, step):
-        part = slice(start, start + step)
-        drawn = _tiles(plan, pixels, part, [grid[part] for grid in grids])
-        _paste(plan, pixels, part, drawn)
-        _blur(plan.blurs[part], drawn)
-        _finish(drawn, maps[0][part], maps[1][part], images[part])
-        _add_noise(plan.noisy[part], images[part], noise)
+    step = inputs if device.type == "cuda" else torch.get_num_threads()
+    for first, last, count in _groups(plan):
+        for start in range(first, last, step):
+            part = slice(start, min(start + step, last))
+            drawn = _tiles(_tiles_of(plan, part, count), count, pixels, plan.size)
+            _paste(plan, pixels, part, drawn)
+            _blur(plan.blurs[part], drawn)
+            _finish(drawn, maps[0][part], maps[1][part], images[part])
+            _add_noise(plan.noisy[part], images[part], noise)
     return images
+
+
+def _groups(plan: Plan) -> list[tuple[int, int, int]]:
+    """First input, last + 1, and tiles of each: those with a mosaic come first, the others need no four pictures."""
+    inputs = len(plan.offsets)
+    rect = plan.tiles.rect.reshape(inputs, -1, 4)
+    mosaics = int(np.count_nonzero(rect[:, 0, 2] < plan.size)) if rect.shape[1] > 1 else 0
+    groups = [(0, mosaics, TILES), (mosaics, inputs, 1)]
+    return [group for group in groups if group[0] < group[1]]
+
+
+def _tiles_of(plan: Plan, part: slice, count: int) -> Placed:
+    """The first `count` tiles of each of the inputs `part`."""
+    every = len(plan.tiles.index) // len(plan.offsets)
+    tiles = plan.tiles[part.start * every : part.stop * every]
+    return tiles if count == every else tiles[::every]
 
 
 def _sent(values: NDArray[np.generic], device: torch.device) -> Tensor:
@@ -73,49 +90,52 @@ def _offsets(plan: Plan) -> Floats:
     return offsets[..., None]
 
 
-def _tiles(plan: Plan, pixels: Pixels, part: slice, grids: list[Tensor]) -> Tensor:
-    """Inputs `part` (n, 3, size, size), 0 to 255 less the grey."""
-    columns, rows, right, low = grids
-    tiles = len(plan.tiles.index) // len(plan.offsets)
-    index = plan.tiles.index[part.start * tiles : part.stop * tiles]
+def _tiles(tiles: Placed, count: int, pixels: Pixels, size: int) -> Tensor:
+    """Inputs of `count` tiles each, (n, 3, size, size), 0 to 255 less the grey."""
+    device = pixels.values.device
+    columns, rows, right, low = (_sent(part, device) for part in _coordinates(tiles, count, pixels, size))
     # Its tiles one below the other are one picture, so that one call fetches all of an input.
-    source = _fetched(pixels, index).view(3, -1, tiles * pixels.size, pixels.size).transpose(0, 1)
-    x = torch.where(low[:, :, None], columns[:, 1, None, :], columns[:, 0, None, :])
-    y = torch.where(right[:, None, :], rows[:, 1, :, None], rows[:, 0, :, None])
+    source = _fetched(pixels, tiles).view(3, -1, count * pixels.size, pixels.size).transpose(0, 1)
+    if count == 1:
+        x, y = torch.broadcast_tensors(columns[:, 0, None, :], rows[:, 0, :, None])
+    else:
+        x = torch.where(low[:, :, None], columns[:, 1, None, :], columns[:, 0, None, :])
+        y = torch.where(right[:, None, :], rows[:, 1, :, None], rows[:, 0, :, None])
     return grid_sample(source, torch.stack([x, y], -1), align_corners=False)
 
 
-def _fetched(pixels: Pixels, index: Ints) -> Tensor:
-    """Pictures, float32 (3, n, size, size), less the grey."""
-    picked = pixels.values.index_select(1, _sent(index, pixels.values.device))
+def _fetched(pixels: Pixels, placed: Placed) -> Tensor:
+    """Pictures, float32 (3, K, size, size), less the grey."""
+    device = pixels.values.device
+    picked = pixels.values.index_select(1, _sent(placed.index, device))
+    if placed.turned.any():
+        turned = _sent(np.flatnonzero(placed.turned), device)
+        picked.index_copy_(1, turned, picked.index_select(1, turned).transpose(2, 3))
     return picked.float().sub_(PAD_VALUE)
 
 
-def _coordinates(tiles: Placed, pixels: Pixels, size: int, inputs: int) -> list[NDArray[np.generic]]:
-    """Where the pixels of each input come from, as grid_sample wants it, -1 to 1.
+def _coordinates(tiles: Placed, count: int, pixels: Pixels, size: int) -> list[NDArray[np.generic]]:
+    """Where the pixels of n inputs come from, as grid_sample wants it, -1 to 1.
 
-    Tiles are upright, so x depends on the column and whether the tile is an upper or a lower one: (B, 2, size); y
-    on the row and whether it is a left or a right one: (B, 2, size). Then whether a column is of the right tiles,
-    and whether a row is of the lower ones: bool (B, size) each.
+    Tiles are upright, so x depends on the column and whether the tile is an upper or a lower one: (n, 2, size); y
+    on the row and whether it is a left or a right one: (n, 2, size). Then whether a column is of the right tiles,
+    and whether a row is of the lower ones: bool (n, size) each. A single tile has (n, 1, size) of both.
     """
-    count = len(tiles.index) // inputs
-    x, y = (_source(tiles, pixels, size, axis).reshape(inputs, count, size) for axis in (0, 1))
-    y = (y + np.arange(count, dtype=np.float32)[:, None] * 2 + 1) / np.float32(count) - 1
-    middle = tiles.rect.reshape(inputs, count, 4)[:, 0, 2:]
+    x, y = (_source(tiles, pixels, size, axis).reshape(-1, count, size) for axis in (0, 1))
+    middle = tiles.rect.reshape(-1, count, 4)[:, 0, 2:]
     places = np.arange(size)
     right, low = places >= middle[:, :1], places >= middle[:, 1:]
     if count > 1:
+        y = (y + np.arange(count, dtype=np.float32)[:, None] * 2 + 1) / np.float32(count) - 1
         x = np.where(right[:, None], x[:, 1::2], x[:, ::2])
         y = np.where(low[:, None], y[:, 2:], y[:, :2])
-    else:
-        x, y = np.repeat(x, 2, axis=1), np.repeat(y, 2, axis=1)
     return [x, y, right, low]
 
 
 def _source(placed: Placed, pixels: Pixels, size: int, axis: int) -> Floats:
     """(K, size): for each column (axis 0) or row (1) of the input, the place in the picture, -1 to 1."""
     scale, shift = placed.scale[:, axis, None], placed.shift[:, axis, None]
-    length = pixels.sizes[placed.index, axis, None]
+    length = placed.sizes(pixels.sizes)[:, axis, None]
     place = (np.arange(size, dtype=np.float32) + 0.5 - shift) / scale
     inside = (place > 0) & (place < length)
     # Half a pixel from the edge on there is nothing to interpolate with but the next picture.
@@ -134,7 +154,7 @@ def _paste(plan: Plan, pixels: Pixels, part: slice, drawn: Tensor) -> None:
     device, size = drawn.device, plan.size
     x, y = (_sent(_source(chosen, pixels, size, axis), device) for axis in (0, 1))
     grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1)
-    objects = grid_sample(_fetched(pixels, chosen.index).transpose(0, 1), grid, align_corners=False)
+    objects = grid_sample(_fetched(pixels, chosen).transpose(0, 1), grid, align_corners=False)
     across, down = (_sent(_weights(chosen.rect, size, axis), device) for axis in (0, 1))
     owner = _sent(chosen.owner - part.start, device)
     below = drawn.index_select(0, owner)
