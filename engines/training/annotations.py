@@ -1,6 +1,7 @@
 """What the formats of data sets give, before it is checked."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,11 +42,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A split of a data set as its format has it. where: the file or folder that says so, for messages."""
+    """A split of a data set as its format has it.
+
+    where: the file or folder that says so, for messages. labelled: see Dataset; few formats tell.
+    """
 
     names: tuple[str, ...]
     entries: tuple[Entry, ...]
     where: Path
+    labelled: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engines.detections import Floats, Ints
 from engines.training.annotations import Entry, Listing, Mark, Problems
 from engines.training.coco_format import find_coco, read_coco
+from engines.training.packed_format import find_packed, read_packed
 from engines.training.picture_file import PictureError, PictureFile
 from engines.training.yolo_format import find_yolo, read_yolo
 from streamer.errors import UsageError
@@ -64,7 +65,7 @@ class Dataset:
 
 
 def read_dataset(path: Path, split: str, labelled: Mapping[str, Sequence[str]] | None = None) -> Dataset:
-    """A split ("train", "val") of the data set at `path`: COCO json or YOLO txt; see docs/training.md for the layouts.
+    """A split ("train", "val") of the data set at `path`: COCO json, YOLO txt, or packed pieces.
 
     labelled: source -> names of the classes that are labelled there throughout.
 
@@ -72,7 +73,7 @@ def read_dataset(path: Path, split: str, labelled: Mapping[str, Sequence[str]] |
         UsageError: there is no such data set or split, it can't be read, or no picture in it can be used.
     """
     listing, problems = _list(path, split)
-    certain = {source: _numbers(listing, names) for source, names in (labelled or {}).items()}
+    certain = dict(listing.labelled) | {source: _numbers(listing, names) for source, names in (labelled or {}).items()}
     pictures = [picture for entry in listing.entries if (picture := _picture(entry, listing, problems))]
     if not pictures:
         lines = "; ".join(problems.lines()[:1])
@@ -83,7 +84,11 @@ def read_dataset(path: Path, split: str, labelled: Mapping[str, Sequence[str]] |
 
 Finder = Callable[[Path, str], Path | None]
 Reader = Callable[[Path, str, Problems], Listing]
-_FORMATS: tuple[tuple[Finder, Reader], ...] = ((find_coco, read_coco), (find_yolo, read_yolo))
+_FORMATS: tuple[tuple[Finder, Reader], ...] = (
+    (find_packed, read_packed),
+    (find_coco, read_coco),
+    (find_yolo, read_yolo),
+)
 
 
 def _list(path: Path, split: str) -> tuple[Listing, Problems]:
@@ -96,7 +101,7 @@ def _list(path: Path, split: str) -> tuple[Listing, Problems]:
             return read(found, split, problems), problems
     raise UsageError(
         f"{path}: no data set with a split {split!r}; wanted: {split}.json or annotations/instances_{split}*.json "
-        f"(COCO), or data.yaml or images/{split} and labels/{split} (YOLO)"
+        f"(COCO), data.yaml or images/{split} and labels/{split} (YOLO), or pack.json (packed)"
     )
 
 
