@@ -40,12 +40,17 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=400, help="of the clip, per run (default: 400)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"))
+    parser.add_argument("--ultralytics", metavar="PYTHON", help="one that has ultralytics: its predict() is set beside")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         clips = Clips.of(arguments.clip, Path(name), arguments.frames)
         with service.bench_stack(Path(name)) as (settings, pids):
-            floors, costs = measure(settings, pids, clips, arguments.model, arguments.repeats)
+            floors, costs, peers = measure(settings, pids, clips, arguments)
     report = summary(floors, costs)
+    if peers:
+        report["ultralytics_cpu_ms_per_frame"] = median(peers)
+        pairs = zip(costs[FULL_SPEED.name], peers, strict=True)
+        report["ratio_to_ultralytics"] = median([cost.service / peer for cost, peer in pairs])
     report |= {"clip": arguments.clip.name, "frames": arguments.frames, "repeats": arguments.repeats}
     report |= {"model": arguments.model.name, "commit": commit(), "machine": machine()}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
@@ -74,15 +79,20 @@ class Clips:
 
 
 def measure(
-    settings: Settings, pids: dict[str, int], clips: Clips, model: Path, repeats: int
-) -> tuple[dict[str, list[floor.Floor]], dict[str, list[Cost]]]:
-    """All scenarios, floor and service by turns."""
+    settings: Settings, pids: dict[str, int], clips: Clips, arguments: argparse.Namespace
+) -> tuple[dict[str, list[floor.Floor]], dict[str, list[Cost]], list[float]]:
+    """All scenarios, floor and service by turns; also ultralytics, if it is to be compared."""
+    model, repeats = arguments.model, arguments.repeats
     floors: dict[str, list[floor.Floor]] = {"network": [], "full": []}
     costs: dict[str, list[Cost]] = {scenario.name: [] for scenario in SCENARIOS}
+    peers: list[float] = []
     for number in range(repeats):
         for transport, runs in floors.items():
             runs.append(floor.measure(clips.once, model, transport))
             print(f"{number + 1}/{repeats} floor, {transport}: {runs[-1].total:.2f} ms", flush=True)
+        if arguments.ultralytics:
+            peers.append(ultralytics(arguments.ultralytics, clips.once, model))
+            print(f"{number + 1}/{repeats} ultralytics: {peers[-1]:.2f} ms", flush=True)
         for scenario in SCENARIOS:
             if scenario.realtime:
                 cost = service.run(settings, pids, clips.once, model, scenario)
@@ -90,7 +100,14 @@ def measure(
                 cost = service.run(settings, pids, clips.over, model, scenario, results=clips.frames)
             costs[scenario.name].append(cost)
             print(f"{number + 1}/{repeats} {scenario.name}: {cost.service:.2f} ms", flush=True)
-    return floors, costs
+    return floors, costs, peers
+
+
+def ultralytics(python: str, clip: Path, model: Path) -> float:
+    """CPU ms per frame of its predict(), in a process of its own."""
+    script = Path(__file__).with_name("ultralytics_predict.py")
+    done = subprocess.run([python, script, clip, model], capture_output=True, text=True, check=True, cwd=clip.parent)
+    return float(json.loads(done.stdout.splitlines()[-1])["cpu_ms"])
 
 
 def summary(floors: dict[str, list[floor.Floor]], costs: dict[str, list[Cost]]) -> dict[str, Any]:
