@@ -4,7 +4,6 @@ import difflib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -20,6 +19,7 @@ from engines.model import ModelInfo, class_names, describe_model, input_spec
 from engines.nms import suppress
 from engines.onnx_file import read_onnx
 from streamer.errors import ModelError, UsageError
+from streamer.models import model_path
 from streamer.settings import DetectSettings
 
 
@@ -169,7 +169,7 @@ def open_detector(settings: DetectSettings, threads: int) -> Detector:
     if not settings.model:
         raise UsageError("no model is named; give one by --model or detect.model")
     cv2.setNumThreads(1)
-    file = read_onnx(Path(settings.model))
+    file = read_onnx(model_path(settings.model))
     spec = input_spec(file, settings.batch)
     names = class_names(file)
     engine = open_engine(settings.engine, file, spec, threads)

@@ -1,7 +1,6 @@
 """What `streamer run` and `streamer demo` share: options of the parts, and the sources as stream definitions."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamer.commands.common import add_settings_option
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 def add_service_options(parser: argparse.ArgumentParser) -> None:
     """Adds the sources, the model and how both are treated."""
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="several: one after the other or with commas")
-    parser.add_argument("--model", metavar="FILE", help="detector, ONNX; default: detect.model of the settings")
+    parser.add_argument("--model", metavar="FILE", help="detector: an ONNX file, or a shipped one's name (default: street)")
     parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that detect (default: 1)")
     parser.add_argument("--pipeline", metavar="NAME", help="name in the records (default: main)")
     add_model_options(parser)
@@ -33,6 +32,7 @@ def service_settings(arguments: argparse.Namespace) -> "Settings":
     """
     from streamer.commands.common import settings_for
     from streamer.errors import UsageError
+    from streamer.models import model_names, model_path
 
     detect: dict[str, Any] = {name: getattr(arguments, name) for name in ("pipeline", *NAMES)}
     detect["model"] = arguments.model or None
@@ -40,8 +40,8 @@ def service_settings(arguments: argparse.Namespace) -> "Settings":
     settings = settings_for(arguments, {"detect": detect})
     if not settings.detect.model:
         raise UsageError("which detector? name its ONNX file: --model FILE (with make: MODEL=FILE)")
-    if not Path(settings.detect.model).is_file():
-        raise UsageError(f"{settings.detect.model}: no such model file")
+    if not model_path(settings.detect.model).is_file():
+        raise UsageError(f"{settings.detect.model}: no such model file; shipped are: {', '.join(model_names())}")
     return settings
 
 
