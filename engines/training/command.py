@@ -1,0 +1,116 @@
+"""`streamer train`: a detector from labelled pictures."""
+
+import argparse
+from pathlib import Path
+
+from streamer.errors import UsageError
+
+HELP = "train a detector on labelled pictures"
+EXAMPLES = (
+    "streamer train pictures/ --output runs/first                   COCO json or YOLO txt folders",
+    "streamer train pictures/ --output runs/first                   the same again goes on after a kill",
+    "streamer train mine/ --init street.pt --epochs 30              go on from weights that are there",
+    "streamer train mine/ --labelled web=person --teacher big.onnx  a teacher for what is not labelled",
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="COCO json or YOLO txt folders")
+    parser.add_argument("--output", type=Path, default=Path("run"), metavar="FOLDER", help="default: %(default)s")
+    _add_data_options(parser.add_argument_group("data"))
+    _add_training_options(parser.add_argument_group("training"))
+    _add_machine_options(parser.add_argument_group("machine"))
+
+
+def _add_data_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--split", default="train", metavar="NAME", help="learnt from; default: %(default)s")
+    group.add_argument("--val", default="val", metavar="NAME", help="measured on, of the first data set (%(default)s)")
+    group.add_argument(
+        "--labelled", action="append", default=[], type=_labelled, metavar="SOURCE=CLASS,..",
+        help="pictures of this source are labelled for these classes only",
+    )  # fmt: skip
+    group.add_argument(
+        "--repeat", action="append", default=[], type=_repeat, metavar="SOURCE=N", help="shown N times an epoch"
+    )
+    group.add_argument(
+        "--paste", action="append", default=[], type=_pair, metavar="FROM:TO",
+        help="objects of one source are pasted into pictures of another",
+    )  # fmt: skip
+    group.add_argument("--leave-out", action="append", default=[], metavar="SOURCE", help="pictures not learnt from")
+
+
+def _add_training_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--epochs", type=_positive, default=100, metavar="N", help="default: %(default)s")
+    group.add_argument("--batch", type=_positive, default=32, metavar="N", help="pictures; default: %(default)s")
+    group.add_argument(
+        "--sizes", type=_sizes, default=(192, 256, 320), metavar="N,..",
+        help="sides of the input in pixels, one after the other; multiples of 32; default: 192,256,320",
+    )  # fmt: skip
+    group.add_argument("--rate", type=_fraction, default=0.002, metavar="R", help="learning rate for batches of 32")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn by lot")
+    group.add_argument("--init", type=Path, metavar="FILE", help="weights or a checkpoint to start from")
+    group.add_argument("--teacher", type=Path, metavar="FILE", help="ONNX detector for classes that are not labelled")
+    group.add_argument("--validate-every", type=_positive, default=5, metavar="N", help="epochs; default: %(default)s")
+
+
+def _add_machine_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1; default: cuda if there")
+    group.add_argument("--threads", type=_positive, metavar="N", help="cores; default: all")
+    group.add_argument("--max-minutes", type=_fraction, metavar="N", help="then stop; the same command goes on")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise UsageError("training needs PyTorch: pip install 'streamer[train]'") from None
+    from engines.training.session import train
+
+    train(arguments)
+    return 0
+
+
+def _labelled(text: str) -> tuple[str, tuple[str, ...]]:
+    source, equals, names = text.partition("=")
+    if not (source and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE=CLASS,CLASS")
+    return source, tuple(filter(None, names.split(",")))
+
+
+def _repeat(text: str) -> tuple[str, int]:
+    source, _, count = text.partition("=")
+    if not source or not count.isdecimal() or int(count) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE=NUMBER")
+    return source, int(count)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    giver, _, taker = text.partition(":")
+    if not giver or not taker:
+        raise argparse.ArgumentTypeError(f"{text!r} is not FROM:TO")
+    return giver, taker
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    sizes = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if not all(size > 0 and size % 32 == 0 for size in sizes) or sizes != sorted(sizes):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of rising multiples of 32")
+    return tuple(sizes)

@@ -1,0 +1,211 @@
+"""One call of `streamer train`: data, network and schedule put together, from the beginning or where it stood."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from engines.training.augment import Augmentation
+from engines.training.batches import Batches
+from engines.training.checkpoint import Checkpoint, load_checkpoint
+from engines.training.dataset import Dataset, read_dataset
+from engines.training.network import Network, NetworkConfig, build_network
+from engines.training.progress import Progress
+from engines.training.schedule import Schedule
+from engines.training.teacher import Teacher
+from engines.training.trainer import LAST, Settings, State, Trainer, Validate, new_state, resumed_state
+from engines.training.validation import predict
+from streamer.errors import UsageError
+
+_TEACHER_ABSENCE = 0.5  # what a teacher doesn't find is probably not there: half of what a label's absence says
+_WARM_UP = 300  # steps, or an epoch if that is shorter
+_CHECKPOINT_S = 180.0
+# How a training is run, not what it learns: they may change when it goes on.
+_FREE = ("output", "device", "threads", "max_minutes", "validate_every", "run")
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Trains as told; goes on where the output folder holds an unfinished training of the same arguments.
+
+    Raises:
+        UsageError: the arguments don't fit the data, or what is in the output folder. ModelError: of --init, --teacher.
+    """
+    started = time.monotonic()
+    folder: Path = arguments.output
+    told = _told(arguments)
+    unfinished = _unfinished(folder, told, arguments.epochs)
+    device = _device(arguments.device)
+    threads = arguments.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    torch.manual_seed(arguments.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    batches = _batches(arguments, device, threads)
+    schedule = _schedule(arguments, len(batches))
+    progress = Progress(schedule.epochs, schedule.steps)
+    for problem in batches.problems:
+        progress.note(problem)
+    state = resumed_state(unfinished, device) if unfinished else new_state(_network(arguments, batches.names), device)
+    if unfinished:
+        progress.note(f"{folder}: going on after {state.epoch} epochs and {state.step} batches")
+    minutes = arguments.max_minutes or float("inf")
+    settings = Settings(
+        folder=folder,
+        absence=_TEACHER_ABSENCE if arguments.teacher else 0.0,
+        validate_every=arguments.validate_every,
+        checkpoint_s=_CHECKPOINT_S,
+        deadline=started + 60 * minutes,
+        arguments=told,
+    )
+    finished = Trainer(settings, schedule, batches, state, progress, _validation(arguments, batches.names)).run()
+    progress.note(f"{folder}: done" if finished else f"{folder}: time is up; the same command goes on from here")
+
+
+def _told(arguments: argparse.Namespace) -> dict[str, str | int | float]:
+    """What the result depends on, in plain types."""
+    chosen = {key: value for key, value in vars(arguments).items() if key not in _FREE and value not in (None, [])}
+    return {key: value if isinstance(value, int | float | str) else _plain(value) for key, value in chosen.items()}
+
+
+def _plain(value: object) -> str:
+    return ",".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _unfinished(folder: Path, told: Mapping[str, object], epochs: int) -> Checkpoint | None:
+    """The training in the folder, if it is this one."""
+    file = folder / LAST
+    if not file.exists():
+        return None
+    checkpoint = load_checkpoint(file)
+    training = checkpoint.training or {}
+    other = training.get("arguments", {})
+    changed = sorted(key for key in {*told, *other} if told.get(key) != other.get(key))
+    if changed:
+        key = changed[0]
+        raise UsageError(
+            f"{folder} holds another training (--{key.replace('_', '-')} {other.get(key, 'not given')}); "
+            "name another --output, or go on with the same arguments"
+        )
+    if training["epoch"] >= epochs:
+        raise UsageError(f"{folder} holds this training, finished; name another --output, or delete the folder")
+    return checkpoint
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"no device is called {name!r}; use cpu, cuda or cuda:NUMBER") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"--device {name}: PyTorch sees no GPU here; use cpu")
+    return device
+
+
+def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) -> Batches:
+    datasets = [_dataset(path, arguments) for path in arguments.datasets]
+    _check_sources(arguments.labelled, datasets)
+    if arguments.teacher:
+        teacher = Teacher(arguments.teacher, arguments.output, threads)
+        datasets = [teacher.taught(dataset, _tell) for dataset in datasets]
+    batches = Batches(
+        datasets,
+        arguments.sizes[-1],
+        arguments.batch,
+        device,
+        arguments.seed,
+        Augmentation(paste=tuple(arguments.paste)),
+        dict(arguments.repeat),
+    )
+    batches.load()
+    return batches
+
+
+def _dataset(path: Path, arguments: argparse.Namespace) -> Dataset:
+    dataset = read_dataset(path, arguments.split)
+    for problem in dataset.problems:
+        _note(problem)
+    pictures = tuple(each for each in dataset.pictures if each.source not in arguments.leave_out)
+    if not pictures:
+        raise UsageError(f"{path}: --leave-out {' '.join(arguments.leave_out)} leaves no picture")
+    return replace(dataset, pictures=pictures, labelled=_labels_of(dataset, arguments.labelled))
+
+
+def _check_sources(labelled: Sequence[tuple[str, Sequence[str]]], datasets: Sequence[Dataset]) -> None:
+    sources = {picture.source for dataset in datasets for picture in dataset.pictures}
+    unknown = sorted({source for source, _ in labelled} - sources)
+    if unknown:
+        told = ", ".join(sorted(filter(None, sources))) or "the data name no sources"
+        raise UsageError(f"--labelled {unknown[0]}: no picture is from that source; there are: {told}")
+
+
+def _labels_of(dataset: Dataset, labelled: Sequence[tuple[str, Sequence[str]]]) -> dict[str, frozenset[int]]:
+    """Source -> classes that are labelled there throughout, of the sources that the data set has."""
+    sources = {picture.source for picture in dataset.pictures}
+    found = {}
+    for source, names in labelled:
+        unknown = sorted(set(names) - set(dataset.names))
+        if source in sources and unknown:
+            raise UsageError(f"--labelled {source}: no class {unknown[0]!r}; there are {', '.join(dataset.names)}")
+        if source in sources:
+            found[source] = frozenset(map(dataset.names.index, names))
+    return found
+
+
+def _network(arguments: argparse.Namespace, names: Sequence[str]) -> Network:
+    """A fresh network, or one with the weights of --init, as far as it has the same classes."""
+    if not arguments.init:
+        return build_network(NetworkConfig(len(names)))
+    start = load_checkpoint(arguments.init)
+    network = build_network(replace(start.config, classes=len(names)))
+    weights = dict(start.weights)
+    if start.names != tuple(names):
+        fresh = network.state_dict()
+        # The branches' last layers answer for classes that are others now; all before them is of use.
+        weights = {key: value if value.shape == fresh[key].shape else fresh[key] for key, value in weights.items()}
+    network.load_state_dict(weights)
+    return network
+
+
+def _schedule(arguments: argparse.Namespace, steps: int) -> Schedule:
+    # Adam's steps grow with the square root of the batch (Malladi et al. 2022, arXiv:2205.10287).
+    rate = arguments.rate * (arguments.batch / 32) ** 0.5
+    return Schedule(arguments.epochs, steps, rate, min(_WARM_UP, steps), tuple(arguments.sizes))
+
+
+def _validation(arguments: argparse.Namespace, names: Sequence[str]) -> Validate | None:
+    """Measures on the first data set's pictures of --val, if it has any."""
+    dataset = _validation_set(arguments)
+    if dataset is None:
+        return None
+    from engines.evaluation.average_precision import score
+
+    def measure(network: Network) -> dict[str, float]:
+        scores = score(predict(network, names, arguments.sizes[-1], dataset), dataset)
+        per_class = {f"AP50 {name}": each.AP50 for name, each in scores.per_class.items()}
+        return {"AP": scores.AP, "AP50": scores.AP50, **per_class}
+
+    return measure
+
+
+def _validation_set(arguments: argparse.Namespace) -> Dataset | None:
+    try:
+        dataset = read_dataset(arguments.datasets[0], arguments.val)
+    except UsageError as error:
+        _note(f"{error}: the training goes without a measurement")
+        return None
+    return replace(dataset, labelled=_labels_of(dataset, arguments.labelled))
+
+
+def _tell(done: int, of: int) -> None:
+    if done % 500 == 0 or done == of:
+        _note(f"teacher: {done} of {of} pictures")
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

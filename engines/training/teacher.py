@@ -1,0 +1,131 @@
+"""What a teacher finds in the pictures, as soft labels where nobody has labelled.
+
+A teacher is any ONNX file that the service can run. Its boxes are found once, in the pictures as they are, and go
+through all augmentations like labels; each asks for a probability of the teacher's score, as in soft-label
+distillation (Hinton et al. 2015, arXiv:1503.02531).
+"""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from engines.detections import Detections
+from engines.detector import Detector, open_detector
+from engines.training.dataset import Dataset, Picture
+from engines.training.picture_file import PictureError
+from streamer.errors import UsageError
+from streamer.settings import DetectSettings
+
+CONFIDENCE = 0.05  # from which a box of the teacher's is a soft label
+_IOU = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A detector file, and where its answers are kept."""
+
+    file: Path
+    folder: Path
+    threads: int
+
+    def taught(self, dataset: Dataset, tell: Callable[[int, int], None]) -> Dataset:
+        """The data set with soft labels for the classes that are not labelled throughout.
+
+        tell: called with how many pictures are done, of how many.
+
+        Raises:
+            ModelError: the file can't be run. UsageError: it has none of the classes.
+        """
+        gaps = [picture for picture in dataset.pictures if len(dataset.known(picture.source)) < len(dataset.names)]
+        if not gaps:
+            return dataset
+        settings = DetectSettings(model=str(self.file), confidence=CONFIDENCE, iou=_IOU)
+        detector = open_detector(settings, self.threads)
+        try:
+            found = self._answers(detector, gaps, tell)
+        finally:
+            detector.close()
+        numbers = _numbers(detector, dataset)
+        answers = {id(picture): answer for picture, answer in zip(gaps, found, strict=True)}
+        pictures = [
+            softened(picture, _named(answers[id(picture)], numbers), dataset.known(picture.source))
+            if id(picture) in answers
+            else picture
+            for picture in dataset.pictures
+        ]
+        return replace(dataset, pictures=tuple(pictures))
+
+    def _answers(
+        self, detector: Detector, pictures: Sequence[Picture], tell: Callable[[int, int], None]
+    ) -> list[Detections]:
+        """In the order of `pictures`; from the cache if it holds the same teacher's for as many pictures."""
+        cache = self.folder / f"teacher-{detector.model.sha256[:12]}-{len(pictures)}.npz"
+        if cache.exists():
+            return _read(cache)
+        found = []
+        for number, picture in enumerate(pictures, 1):
+            found.append(_ask(detector, picture))
+            tell(number, len(pictures))
+        _write(cache, found)
+        return found
+
+
+def softened(picture: Picture, found: Detections, known: frozenset[int]) -> Picture:
+    """The picture with what was found as its labels in all classes but the `known`, whose own labels stay."""
+    keep = np.isin(picture.classes, list(known)) | (picture.scores == 1)
+    more = found[~np.isin(found.classes, list(known))]
+    return replace(
+        picture,
+        boxes=np.concatenate([picture.boxes[keep], more.boxes]),
+        classes=np.concatenate([picture.classes[keep], more.classes]),
+        scores=np.concatenate([picture.scores[keep], more.scores]),
+        crowd=np.concatenate([picture.crowd[keep], np.zeros(len(more), np.bool_)]),
+    )
+
+
+def _ask(detector: Detector, picture: Picture) -> Detections:
+    try:
+        pixels = picture.file.pixels()
+    except PictureError:
+        return Detections.none()  # whoever loads the pictures says so
+    ordered = pixels if detector.model.colour == "RGB" else pixels[..., ::-1]
+    return detector.detect_pictures([np.ascontiguousarray(ordered)])[0]
+
+
+def _numbers(detector: Detector, dataset: Dataset) -> dict[int, int]:
+    """The teacher's class numbers to the data set's, by name."""
+    names = dataset.names
+    numbers = {theirs: names.index(name) for theirs, name in enumerate(detector.model.classes) if name in names}
+    if not numbers:
+        raise UsageError(f"{detector.model.path} has none of the classes {', '.join(names)}: it can't teach them")
+    return numbers
+
+
+def _named(found: Detections, numbers: dict[int, int]) -> Detections:
+    mine = found[np.isin(found.classes, list(numbers))]
+    return Detections(mine.boxes, mine.scores, np.array([numbers[int(each)] for each in mine.classes], np.int64))
+
+
+def _write(cache: Path, found: Sequence[Detections]) -> None:
+    unfinished = cache.with_suffix(".unfinished.npz")
+    np.savez(
+        unfinished,
+        boxes=np.concatenate([each.boxes for each in found]),
+        scores=np.concatenate([each.scores for each in found]),
+        classes=np.concatenate([each.classes for each in found]),
+        counts=np.array([len(each) for each in found]),
+    )
+    unfinished.replace(cache)
+
+
+def _read(cache: Path) -> list[Detections]:
+    try:
+        with np.load(cache) as arrays:
+            bounds = np.cumsum(arrays["counts"])[:-1]
+            parts = [np.split(arrays[key], bounds) for key in ("boxes", "scores", "classes")]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise UsageError(f"{cache}: damaged; delete it, and the teacher is asked again") from None
+    return [Detections(*each) for each in zip(*parts, strict=True)]

@@ -1,0 +1,208 @@
+"""The training itself: step by step, epoch by epoch, always ready to be killed."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engines.training.batches import Batch, Batches
+from engines.training.checkpoint import Checkpoint, save_checkpoint
+from engines.training.ema import Average
+from engines.training.losses import Loss, detection_loss
+from engines.training.network import Network
+from engines.training.progress import Progress
+from engines.training.schedule import Schedule
+from streamer.errors import StreamerError
+
+LAST, BEST = "last.pt", "best.pt"
+_CLIP = 10.0  # longest gradient
+_DECAY = 0.05  # of weights, per unit of learning rate; not of biases and normalisations
+_SAMPLES = 20  # steps between two looks at the loss: each look waits for the device
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a training is run, apart from its schedule.
+
+    folder: for checkpoints. seed: of the fresh weights. absence: see detection_loss.
+    validate_every: epochs. checkpoint_s: seconds between two checkpoints.
+    deadline: of time.monotonic(), when it stops cleanly; infinite if never.
+    arguments: what the command was told, for the check when it goes on.
+    """
+
+    folder: Path
+    absence: float
+    validate_every: int
+    checkpoint_s: float
+    deadline: float
+    arguments: Mapping[str, str | int | float]
+
+
+@dataclass(slots=True)
+class State:
+    """Where a training stands: `step` batches of epoch number `epoch` are done.
+
+    history: one row per finished epoch: epoch, size, loss, classes, boxes, seconds, and AP, AP50 if measured.
+    """
+
+    network: Network
+    average: Average
+    optimizer: Any
+    epoch: int = 0
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+Validate = Callable[[Network], Mapping[str, float]]
+"""Figures of a network in eval mode, "AP50" among them."""
+
+
+class Trainer:
+    """Trains a network on batches."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        schedule: Schedule,
+        batches: Batches,
+        state: State,
+        progress: Progress,
+        validate: Validate | None = None,
+    ) -> None:
+        self.state = state
+        self._settings = settings
+        self._schedule = schedule
+        self._batches = batches
+        self._progress = progress
+        self._validate = validate
+        self._device = next(state.network.parameters()).device
+        self._saved = time.monotonic()
+
+    def run(self) -> bool:
+        """Trains to the end, or until the deadline; whether the end was reached. The last checkpoint is on disk then.
+
+        Raises:
+            StreamerError: the loss is no longer a number.
+        """
+        while self.state.epoch < self._schedule.epochs:
+            if not self._epoch():
+                self._save()
+                return False
+        return True
+
+    def _epoch(self) -> bool:
+        """The rest of an epoch; False if the deadline came first."""
+        state, schedule = self.state, self._schedule
+        size, mosaic = schedule.size_at(state.epoch), schedule.mosaic_at(state.epoch)
+        sums, started = _Sums(self._device), time.monotonic()
+        state.network.train()
+        for batch in self._batches.epoch(state.epoch, size, mosaic, state.step):
+            sums.add(self._step(batch))
+            state.step += 1
+            if state.step % _SAMPLES == 0:
+                self._progress.step(state.epoch, state.step, size, sums.means()["loss"])
+            if time.monotonic() > self._settings.deadline:
+                return False
+            if time.monotonic() - self._saved > self._settings.checkpoint_s:
+                self._save()
+        self._finish(size, sums, time.monotonic() - started)
+        return True
+
+    def _step(self, batch: Batch) -> Loss:
+        state = self.state
+        rate = self._schedule.rate_at(state.epoch, state.step)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        # bf16 needs no scaling of the loss; on a CPU without its own instructions it is slower than fp32.
+        with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
+            levels = state.network(images)
+        loss = detection_loss(levels, batch, self._settings.absence)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        nn.utils.clip_grad_norm_(state.network.parameters(), _CLIP)
+        state.optimizer.step()
+        state.average.update(state.network)
+        return loss
+
+    def _finish(self, size: int, sums: "_Sums", seconds: float) -> None:
+        state = self.state
+        row: dict[str, float] = {"epoch": state.epoch, "size": size, **sums.means(), "seconds": round(seconds, 1)}
+        if not math.isfinite(row["loss"]):
+            raise StreamerError("the loss is no longer a number; start again with a smaller --rate")
+        state.epoch, state.step = state.epoch + 1, 0
+        last = state.epoch == self._schedule.epochs
+        if self._validate and (state.epoch % self._settings.validate_every == 0 or last):
+            row |= self._validate(state.average.network)
+            if row["AP50"] >= max((past.get("AP50", 0.0) for past in state.history), default=0.0):
+                save_checkpoint(self._settings.folder / BEST, self._checkpoint(None), half=True)
+        state.history.append(row)
+        self._save()
+        self._progress.epoch(row)
+
+    def _save(self) -> None:
+        state = self.state
+        training = {
+            "network": state.network.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "steps": state.average.steps,
+            "epoch": state.epoch,
+            "step": state.step,
+            "history": state.history,
+            "arguments": dict(self._settings.arguments),
+        }
+        save_checkpoint(self._settings.folder / LAST, self._checkpoint(training))
+        self._saved = time.monotonic()
+
+    def _checkpoint(self, training: Mapping[str, Any] | None) -> Checkpoint:
+        network = self.state.average.network
+        return Checkpoint(network.config, self._batches.names, self._schedule.sizes[-1], network.state_dict(), training)
+
+
+def new_state(network: Network, device: torch.device) -> State:
+    """The beginning of a training."""
+    network = network.to(device, memory_format=torch.channels_last)
+    return State(network, Average(network), optimizer_of(network))
+
+
+def resumed_state(checkpoint: Checkpoint, device: torch.device) -> State:
+    """The training of a checkpoint, as it stood. `checkpoint.training` must not be None."""
+    assert checkpoint.training is not None
+    training = checkpoint.training
+    average = Average(checkpoint.plain_network().to(device, memory_format=torch.channels_last), training["steps"])
+    network = checkpoint.plain_network()
+    network.load_state_dict(training["network"])
+    network = network.to(device, memory_format=torch.channels_last)
+    optimizer = optimizer_of(network)
+    optimizer.load_state_dict(training["optimizer"])
+    return State(network, average, optimizer, training["epoch"], training["step"], list(training["history"]))
+
+
+def optimizer_of(network: Network) -> Any:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), which needs fewer epochs than SGD; rates come later."""
+    matrices = [weights for weights in network.parameters() if weights.ndim > 1]
+    rest = [weights for weights in network.parameters() if weights.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": _DECAY}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.0)
+
+
+class _Sums:
+    """Sums of the losses of an epoch, kept on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sums = torch.zeros(3, device=device)
+        self._count = 0
+
+    def add(self, loss: Loss) -> None:
+        parts: list[Tensor] = [loss.total, loss.classes, loss.boxes]
+        self._sums += torch.stack([part.detach() for part in parts])
+        self._count += 1
+
+    def means(self) -> dict[str, float]:
+        total, classes, boxes = (self._sums / max(1, self._count)).tolist()
+        return {"loss": round(total, 4), "classes": round(classes, 4), "boxes": round(boxes, 4)}

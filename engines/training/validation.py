@@ -1,0 +1,94 @@
+"""What the network finds in pictures that it does not learn from, through the same Detector as the worker's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.detections import Detections
+from engines.detector import Detector, Selection
+from engines.engine import InputSpec
+from engines.heads.head import Thresholds
+from engines.heads.yolov8 import YoloV8Head
+from engines.model import ModelInfo
+from engines.training.dataset import Dataset
+from engines.training.network import Network
+from engines.training.picture_file import PictureError
+
+_CONFIDENCE, _IOU, _MOST = 0.01, 0.6, 100
+_BATCH = 16
+
+
+class TorchEngine:
+    """A network that is being trained, as an Engine. See there."""
+
+    name = "torch"
+
+    def __init__(self, network: Network, size: int, device: torch.device) -> None:
+        self.version: str = torch.__version__
+        self.input = InputSpec(size, size, _BATCH, False, np.dtype(np.float32))
+        self._network = network
+        self._device = device
+
+    def infer(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
+        """See Engine."""
+        with torch.inference_mode():
+            images = torch.from_numpy(batch).to(self._device).contiguous(memory_format=torch.channels_last)
+            found: NDArray[Any] = self._network.eval_outputs(images).float().cpu().numpy()
+        return [found]
+
+    def close(self) -> None:
+        """See Engine."""
+
+
+def detector_of(network: Network, names: Sequence[str], size: int, device: torch.device) -> Detector:
+    """The network, in eval mode, behind the worker's letterbox, head and NMS; it is not copied."""
+    model = ModelInfo(
+        path=Path("network"),
+        sha256="",
+        width=size,
+        height=size,
+        classes=tuple(names),
+        head=YoloV8Head.name,
+        reason="our own",
+        padding="centre",
+        colour="RGB",
+        factor=1 / 255,
+        named_by="file",
+    )
+    selection = Selection(Thresholds.of([_CONFIDENCE] * len(names)), _IOU, False, _MOST)
+    return Detector(model, TorchEngine(network, size, device), YoloV8Head(len(names)), selection)
+
+
+def predict(network: Network, names: Sequence[str], size: int, dataset: Dataset) -> list[Detections]:
+    """What the network, in eval mode, finds in each of the data set's pictures, in its pixels and by its classes.
+
+    names: of the network's classes. size: side of its input.
+    """
+    device = next(network.parameters()).device
+    detector = detector_of(network, names, size, device)
+    found: list[Detections] = []
+    for start in range(0, len(dataset.pictures), _BATCH):
+        pictures = [_pixels(picture) for picture in dataset.pictures[start : start + _BATCH]]
+        found += detector.detect_pictures(pictures)
+    if tuple(names) == dataset.names:
+        return found
+    return [_renumbered(each, names, dataset.names) for each in found]
+
+
+def _pixels(picture: Any) -> NDArray[np.uint8]:
+    try:
+        pixels: NDArray[np.uint8] = picture.file.pixels()
+    except PictureError:
+        return np.zeros((picture.height, picture.width, 3), np.uint8)  # nothing is found in it
+    return pixels
+
+
+def _renumbered(found: Detections, names: Sequence[str], wanted: Sequence[str]) -> Detections:
+    """By the other's class numbers; classes that it doesn't have are left out."""
+    table = np.array([wanted.index(name) if name in wanted else -1 for name in names], np.int64)
+    classes = table[found.classes]
+    return Detections(found.boxes, found.scores, classes)[classes >= 0]
