@@ -109,7 +109,7 @@ def _scales(random: np.random.Generator, cut: Floats, room: Floats, size: float)
 
 
 def covered(found: Boxes, pastes: Placed) -> Boxes:
-    """What is left of boxes below pasted objects: those well covered are gone, those partly covered ignored."""
+    """What is left of boxes below pasted objects: those wholly covered are gone, those covered by two fifths ignored."""
     if not len(pastes.owner):
         return found
     highest = int(max(found.owner.max(initial=0), pastes.owner.max(initial=0)))
@@ -120,4 +120,4 @@ def covered(found: Boxes, pastes: Placed) -> Boxes:
         [np.maximum(found.boxes[:, :2], over[:, :2]), np.minimum(found.boxes[:, 2:], over[:, 2:])], 1
     )
     part = areas(shared) / np.maximum(areas(found.boxes), 1e-6)
-    return found.ignoring(part > 0.4)[part < 0.8]
+    return found.ignoring(part > 0.4)[part < 0.95]
