@@ -1,0 +1,1 @@
+"""Which box is whose: detections of successive frames become tracks. See `tracker`."""
