@@ -109,7 +109,7 @@ def _scales(random: np.random.Generator, cut: Floats, room: Floats, size: float)
 
 
 def covered(found: Boxes, pastes: Placed) -> Boxes:
-    """What is left of boxes below pasted objects: those wholly covered are gone, those covered by two fifths ignored."""
+    """What is left of boxes below pasted objects: covered wholly, they are gone, by two fifths, ignored."""
     if not len(pastes.owner):
         return found
     highest = int(max(found.owner.max(initial=0), pastes.owner.max(initial=0)))
