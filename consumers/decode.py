@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from engines.jpeg import decode_scaled
+from engines.jpeg import decode_scaled, jpeg_size
 from streamer.errors import StreamerError
 from streamer.records import FrameHeader
 
@@ -23,11 +23,9 @@ def decode(
     Raises:
         DeadFrameError: not a JPEG, damaged, larger than `max_pixels`, or not of the size that its header says.
     """
-    import simplejpeg
-
     try:
         # The size first: a few kB can claim to be 60,000 x 60,000 pixels.
-        height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
+        width, height = jpeg_size(jpeg)
         if width * height > max_pixels:
             raise DeadFrameError(f"a JPEG of {width}x{height} pixels; the limit is {max_pixels}")
         if (width, height) != (header.width, header.height):

@@ -65,7 +65,7 @@ class Intake:
             group_id=self._names.worker_group(self._settings.detect.pipeline),
             max_partition_fetch_bytes=2 << 20,
             fetch_max_bytes=16 << 20,
-            fetch_max_wait_ms=250,
+            fetch_max_wait_ms=500,
         )
         self._consumer = consumer
         frames, results = (consumer.partitions_for_topic(t) for t in (self._names.frames, self._names.detections))

@@ -1,10 +1,45 @@
 """JPEG to picture, no larger than a network needs."""
 
+from struct import Struct
+from struct import error as StructError
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+
+_SEGMENT = Struct(">HH")
+_SIZE = Struct(">HH")
+_FRAMES = frozenset((0xFFC0, 0xFFC1, 0xFFC2))  # start of frame: baseline, extended, progressive
+_OTHERS = frozenset((*range(0xFFE0, 0xFFF0), 0xFFDB, 0xFFC4, 0xFFDD, 0xFFFE))  # segments with a length, before it
+
+
+def jpeg_size(jpeg: bytes) -> tuple[int, int]:
+    """Width and height in pixels, without decoding.
+
+    A worker asks this of every frame, and the library, which builds a decompressor for it, takes 0.08 ms between two
+    inferences. So the segments that encoders put before the frame's are stepped over here, by their lengths as the
+    decoder does it; at anything else the library is asked.
+
+    Raises:
+        ValueError: it is none, or damaged.
+    """
+    try:
+        at = 2
+        marker, length = _SEGMENT.unpack_from(jpeg, at)
+        while marker in _OTHERS:
+            at += 2 + length
+            marker, length = _SEGMENT.unpack_from(jpeg, at)
+        if marker in _FRAMES and jpeg[:2] == b"\xff\xd8":
+            height, width = _SIZE.unpack_from(jpeg, at + 5)
+            return width, height
+    except StructError:
+        pass
+    import simplejpeg
+
+    height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
+    return width, height
 
 
 def decode_scaled(jpeg: bytes, size: tuple[int, int], wanted: tuple[int, int], colour: str) -> "npt.NDArray[np.uint8]":
