@@ -1,6 +1,7 @@
 """Checkpoints: one file from which a training goes on, an export is made, or another training starts."""
 
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from engines.training.network import Convolution, Network, NetworkConfig, build_
 from streamer.errors import ModelError
 
 FORMAT = "streamer detector 1"
+# What torch's unpickler raises in a file that is not its own.
+_FOREIGN = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, AttributeError, IndexError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,16 +87,14 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         content = torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
         raise ModelError(f"{path}: can't be read: {error.strerror}; name a checkpoint of `streamer train`") from None
-    # torch.load raises whatever its unpickler meets in a foreign file.
-    except Exception as error:
+    except _FOREIGN as error:
         raise ModelError(f"{path}: not a checkpoint of `streamer train`, or damaged: {_first_line(error)}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f"{path}: this PyTorch file is not a checkpoint of `streamer train`")
-    config = content["config"]
-    sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+    config: dict[str, Any] = content["config"]
     weights = {key: value.float() if value.is_floating_point() else value for key, value in content["weights"].items()}
     return Checkpoint(
-        NetworkConfig(**sizes), tuple(content["names"]), content["size"], weights, content.get("training")
+        NetworkConfig(**config), tuple(content["names"]), content["size"], weights, content.get("training")
     )
 
 
@@ -102,5 +103,5 @@ def _stored(value: Tensor, half: bool) -> Tensor:
     return value.half() if half and value.is_floating_point() else value.clone()
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0][:200]

@@ -190,7 +190,7 @@ class Network(nn.Module):
         ]
 
     def eval_outputs(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) to (B, 4 + classes, anchors): centre, width, height in pixels, probabilities (YOLOv8's layout)."""
+        """(B, 3, S, S) to YOLOv8's layout (B, 4 + classes, anchors): centre, width, height in pixels, probabilities."""
         return finished(self(images))
 
     def _start(self) -> None:
@@ -216,7 +216,7 @@ def flattened(levels: Sequence[Tensor]) -> Tensor:
 
 
 def anchors(levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Centres (anchors, 2) of all cells, x and y in pixels, and their strides (anchors,), in the order of `flattened`."""
+    """Centres (anchors, 2) of all cells, x and y in pixels, and their strides (anchors,), ordered as `flattened`."""
     centres, strides = [], []
     for level, stride in zip(levels, STRIDES, strict=True):
         height, width = level.shape[-2:]
@@ -236,7 +236,7 @@ def distances(logarithms: Tensor) -> Tensor:
 
 
 def corners(logarithms: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
-    """Boxes (B, anchors, 4) left, top, right, bottom in pixels, of logarithms (B, 4, anchors) as `forward` gives them."""
+    """Boxes (B, anchors, 4) left, top, right, bottom in pixels, of logarithms (B, 4, anchors) from `forward`."""
     found = distances(logarithms.transpose(1, 2).float()) * strides[:, None]
     return torch.cat([centres - found[..., :2], centres + found[..., 2:]], -1)
 

@@ -4,33 +4,36 @@ import sys
 import time
 from collections.abc import Mapping
 
+from engines.training.schedule import Schedule
+
 EVERY_S = 60.0
 """Seconds between two lines where there is no terminal."""
 
 
 class Progress:
-    """Of a training of `epochs` times `steps` batches; prints to stderr."""
+    """Of a training; prints to stderr."""
 
-    def __init__(self, epochs: int, steps: int) -> None:
-        self._epochs, self._steps = epochs, steps
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
         self._shown = self._started = time.monotonic()
-        self._first: int | None = None
+        self._before: int | None = None  # work that was done when this started
         self._terminal = sys.stderr.isatty()
 
     def note(self, line: str) -> None:
         """A line that stays."""
         print(f"\r\033[K{line}" if self._terminal else line, file=sys.stderr, flush=True)
 
-    def step(self, epoch: int, step: int, size: int, loss: float) -> None:
+    def due(self) -> bool:
+        """Whether it is time for another look; a look costs the device a wait."""
+        return time.monotonic() - self._shown > (0.5 if self._terminal else EVERY_S)
+
+    def step(self, epoch: int, step: int, loss: float) -> None:
         """So many batches of an epoch are done."""
-        now, done = time.monotonic(), epoch * self._steps + step
-        if self._first is None:
-            self._first, self._started = done, now
-        if now - self._shown < (0.2 if self._terminal else EVERY_S):
-            return
-        self._shown = now
-        line = f"epoch {epoch + 1}/{self._epochs} batch {step}/{self._steps} at {size} pixels: loss {loss:.3f}"
-        line += self._time_left(done, now)
+        schedule, self._shown = self._schedule, time.monotonic()
+        line = (
+            f"epoch {epoch + 1}/{schedule.epochs} batch {step}/{schedule.steps} at {schedule.size_at(epoch)} pixels: "
+            f"loss {loss:.3f}{self._time_left(epoch, step)}"
+        )
         if self._terminal:
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
         else:
@@ -40,13 +43,16 @@ class Progress:
         """An epoch is over; row: of the training's history."""
         found = "".join(f", {name} {row[name]:.3f}" for name in ("AP50", "AP") if name in row)
         self.note(
-            f"epoch {row['epoch'] + 1}/{self._epochs} at {row['size']} pixels: loss {row['loss']:.3f} "
+            f"epoch {row['epoch'] + 1}/{self._schedule.epochs} at {row['size']} pixels: loss {row['loss']:.3f} "
             f"(classes {row['classes']:.3f}, boxes {row['boxes']:.3f}){found}, {row['seconds']:.0f} s"
         )
 
-    def _time_left(self, done: int, now: float) -> str:
-        if self._first is None or done <= self._first:
+    def _time_left(self, epoch: int, step: int) -> str:
+        done = self._schedule.work_until(epoch, step)
+        if self._before is None:
+            self._before, self._started = done, time.monotonic()
+        if done <= self._before:
             return ""
-        seconds = (now - self._started) / (done - self._first) * (self._epochs * self._steps - done)
-        minutes = round(seconds / 60)
+        left = self._schedule.work_until(self._schedule.epochs) - done
+        minutes = round((time.monotonic() - self._started) / (done - self._before) * left / 60)
         return f", {minutes // 60}:{minutes % 60:02} h left" if minutes else ", less than a minute left"

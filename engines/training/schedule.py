@@ -33,6 +33,8 @@ class Schedule:
 
     def size_at(self, epoch: int) -> int:
         """Side of the network's input: each size has its part of the epochs, the last one always the end."""
+        if epoch >= self.epochs - 1:
+            return self.sizes[-1]
         share, bound = (epoch + 0.5) / self.epochs, 0.0
         shares = _SIZE_SHARES.get(len(self.sizes)) or (1 / len(self.sizes),) * len(self.sizes)
         for size, part in zip(self.sizes[:-1], shares, strict=False):
@@ -44,3 +46,8 @@ class Schedule:
     def mosaic_at(self, epoch: int) -> bool:
         """Whether pictures are put together."""
         return epoch < self.epochs - math.ceil(self.epochs * SINGLE_PICTURES)
+
+    def work_until(self, epoch: int, step: int = 0) -> int:
+        """Pixels of one input each that the batches before this one have, together: what time goes with."""
+        done = sum(self.steps * self.size_at(past) ** 2 for past in range(epoch))
+        return done + (step * self.size_at(epoch) ** 2 if step else 0)

@@ -18,7 +18,7 @@ from engines.training.network import Network, NetworkConfig, build_network
 from engines.training.progress import Progress
 from engines.training.schedule import Schedule
 from engines.training.teacher import Teacher
-from engines.training.trainer import LAST, Settings, State, Trainer, Validate, new_state, resumed_state
+from engines.training.trainer import LAST, Settings, Trainer, Validate, new_state, resumed_state
 from engines.training.validation import predict
 from streamer.errors import UsageError
 
@@ -46,7 +46,7 @@ def train(arguments: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     batches = _batches(arguments, device, threads)
     schedule = _schedule(arguments, len(batches))
-    progress = Progress(schedule.epochs, schedule.steps)
+    progress = Progress(schedule)
     for problem in batches.problems:
         progress.note(problem)
     state = resumed_state(unfinished, device) if unfinished else new_state(_network(arguments, batches.names), device)

@@ -22,7 +22,6 @@ from streamer.errors import StreamerError
 LAST, BEST = "last.pt", "best.pt"
 _CLIP = 10.0  # longest gradient
 _DECAY = 0.05  # of weights, per unit of learning rate; not of biases and normalisations
-_SAMPLES = 20  # steps between two looks at the loss: each look waits for the device
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +103,8 @@ class Trainer:
         for batch in self._batches.epoch(state.epoch, size, mosaic, state.step):
             sums.add(self._step(batch))
             state.step += 1
-            if state.step % _SAMPLES == 0:
-                self._progress.step(state.epoch, state.step, size, sums.means()["loss"])
+            if self._progress.due():
+                self._progress.step(state.epoch, state.step, sums.means()["loss"])
             if time.monotonic() > self._settings.deadline:
                 return False
             if time.monotonic() - self._saved > self._settings.checkpoint_s:

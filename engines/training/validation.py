@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from engines.detections import Detections
 from engines.detector import Detector, Selection
 from engines.engine import InputSpec
-from engines.heads.head import Thresholds
+from engines.heads.head import Head, Thresholds
 from engines.heads.yolov8 import YoloV8Head
 from engines.model import ModelInfo
-from engines.training.dataset import Dataset
+from engines.training.dataset import Dataset, Picture
 from engines.training.network import Network
 from engines.training.picture_file import PictureError
 
@@ -60,7 +60,8 @@ def detector_of(network: Network, names: Sequence[str], size: int, device: torch
         named_by="file",
     )
     selection = Selection(Thresholds.of([_CONFIDENCE] * len(names)), _IOU, False, _MOST)
-    return Detector(model, TorchEngine(network, size, device), YoloV8Head(len(names)), selection)
+    head = cast(Head, YoloV8Head(len(names)))
+    return Detector(model, TorchEngine(network, size, device), head, selection)
 
 
 def predict(network: Network, names: Sequence[str], size: int, dataset: Dataset) -> list[Detections]:
@@ -79,7 +80,7 @@ def predict(network: Network, names: Sequence[str], size: int, dataset: Dataset)
     return [_renumbered(each, names, dataset.names) for each in found]
 
 
-def _pixels(picture: Any) -> NDArray[np.uint8]:
+def _pixels(picture: Picture) -> NDArray[np.uint8]:
     try:
         pixels: NDArray[np.uint8] = picture.file.pixels()
     except PictureError:
