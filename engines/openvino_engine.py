@@ -2,20 +2,31 @@
 
 import logging
 import threading
+from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.agreement import agree
+from engines.agreement import ENOUGH, agreement
 from engines.engine import Engine, InputSpec, refusal
 from engines.onnx_file import OnnxFile
+from engines.openvino_unsigned import use_unsigned
 from streamer.errors import UsageError
 
 NAME = "openvino"
+_NO_WORSE = 0.01  # of agreement: two ways that are both right differ by less
 _log = logging.getLogger(__name__)
-_trusted: dict[str, bool] = {}
-_checking = threading.Lock()
+_chosen: dict[str, "Integers"] = {}
+_choosing = threading.Lock()
+
+
+class Integers(Enum):
+    """How an INT8 file is computed."""
+
+    AS_THEY_ARE = "as the file says"
+    UNSIGNED = "signed activations that are never negative as unsigned ones"
+    NONE = "in float32"
 
 
 def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
@@ -32,36 +43,31 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
             "engine openvino is not installed; install it with: pip install 'streamer[openvino]'"
         ) from None
     try:
-        engine = _open(openvino, file, spec, threads, int8=True)
-        if file.precision.startswith("int8") and not _trust(engine, file):
-            engine = _open(openvino, file, spec, threads, int8=False)
+        integers = _integers(openvino, file, spec) if file.precision.startswith("int8") else Integers.AS_THEY_ARE
+        return _open(openvino, file, spec, threads, integers)
     except RuntimeError as error:
         raise refusal(file, "OpenVINO", error) from None
-    return engine
 
 
-def _trust(engine: Engine, file: OnnxFile) -> bool:
-    """Whether OpenVINO's INT8 kernels compute this file as ONNX Runtime does.
-
-    On processors without VNNI they don't where activations are signed (seen with 2026.4: not a box was found).
-    """
-    from engines import onnxruntime_engine
-
-    with _checking:
-        if file.sha256 not in _trusted:
-            reference = onnxruntime_engine.open_engine(file, engine.input, threads=1)
-            _trusted[file.sha256] = agree(engine, reference)
-            reference.close()
-            if not _trusted[file.sha256]:
+def _integers(openvino: Any, file: OnnxFile, spec: InputSpec) -> Integers:
+    """The first way that computes this file on this processor as well as any, compared with float32."""
+    with _choosing:
+        if file.sha256 not in _chosen:
+            exact = _open(openvino, file, spec, 1, Integers.NONE)
+            ways = Integers.AS_THEY_ARE, Integers.UNSIGNED
+            alike = {way: agreement(_open(openvino, file, spec, 1, way), exact) for way in ways}
+            least = max(ENOUGH, *(found - _NO_WORSE for found in alike.values()))
+            _chosen[file.sha256] = next((way for way in ways if alike[way] >= least), Integers.NONE)
+            if _chosen[file.sha256] is Integers.NONE:
                 _log.warning(
                     "OpenVINO's INT8 kernels compute %s wrongly on this processor, so they are off: it is right, and "
-                    "not faster than FP32; quantise it with unsigned activations",
+                    "not faster than FP32; `streamer export` makes INT8 files that are right everywhere",
                     file.path,
                 )
-        return _trusted[file.sha256]
+        return _chosen[file.sha256]
 
 
-def _open(openvino: Any, file: OnnxFile, spec: InputSpec, threads: int, int8: bool) -> Engine:
+def _open(openvino: Any, file: OnnxFile, spec: InputSpec, threads: int, integers: Integers) -> Engine:
     """A network compiled for this engine alone: with one stream, two requests of one network would queue."""
     core = openvino.Core()
     model = core.read_model(file.path)
@@ -75,7 +81,9 @@ def _open(openvino: Any, file: OnnxFile, spec: InputSpec, threads: int, int8: bo
         # Else it computes in bfloat16 where the processor can, and boxes differ between machines.
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    if not int8:
+    if integers is Integers.UNSIGNED:
+        use_unsigned(openvino, model)
+    if integers is Integers.NONE:
         options["LP_TRANSFORMS_MODE"] = "NO"
     request = core.compile_model(model, "CPU", options).create_infer_request()
     return OpenVinoEngine(file, spec, request, openvino.__version__)
