@@ -107,11 +107,10 @@ def test_unchanged_pictures_are_as_inference_sees_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("mosaic", "size"), [(True, SIZE), (False, SIZE), (True, 64)])
 def test_boxes_go_where_pixels_go(tmp_path: Path, mosaic: bool, size: int) -> None:
     batches = Batches([painted(tmp_path)], SIZE, 8, seed=3, augmentation=MOVED)
-    objects = sum(check_boxes(batch) for epoch in range(6) for batch in batches.epoch(epoch, size, mosaic))
+    objects = sum(check_boxes(batch) for epoch in range(3) for batch in batches.epoch(epoch, size, mosaic))
 
-    assert objects > 100
-    (shape,) = {tuple(batch.images.shape) for batch in batches.epoch(0, size, mosaic)}
-    assert shape == (8, 3, size, size)
+    assert objects > 50
+    assert next(batches.epoch(0, size, mosaic)).images.shape == (8, 3, size, size)
 
 
 def test_boxes_go_where_pasted_pixels_go(tmp_path: Path) -> None:
