@@ -119,13 +119,11 @@ def test_boxes_go_where_pasted_pixels_go(tmp_path: Path) -> None:
     batches = Batches([painted(tmp_path)], SIZE, 8, seed=3, augmentation=wanted)
     without = Batches([painted(tmp_path)], SIZE, 8, seed=3, augmentation=replace(wanted, paste=()))
 
-    def blue(batches: Batches) -> int:
-        return sum(int((batch.classes == 2).sum()) for epoch in range(6) for batch in batches.epoch(epoch))
-
-    assert blue(batches) > blue(without) + 30
-    for epoch in range(6):
-        for batch in batches.epoch(epoch):
-            check_boxes(batch, 3.0, least=0.5)  # hosts' objects may be half covered
+    made, plain = ([batch for epoch in range(3) for batch in each.epoch(epoch)] for each in (batches, without))
+    pasted, own = (sum(int((batch.classes == 2).sum()) for batch in each) for each in (made, plain))
+    assert pasted > own + 15
+    for batch in made:
+        check_boxes(batch, 3.0, least=0.5)  # hosts' objects may be half covered
 
 
 def test_the_same_seed_gives_the_same_batches_from_any_step_on(tmp_path: Path) -> None:
