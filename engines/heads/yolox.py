@@ -25,7 +25,7 @@ class YoloXHead:
 
     def __init__(self, classes: int, grid: NDArray[np.float32] | None) -> None:
         self.classes = classes
-        self._grid = grid
+        self.grid = grid
 
     @staticmethod
     def recognise(sample: Sample) -> str | None:
@@ -52,8 +52,8 @@ class YoloXHead:
         """See Head."""
         chosen, numbers = objects(outputs[0][picture], thresholds)
         boxes = chosen[:, :4].astype(np.float32, copy=False)
-        if self._grid is not None:
-            cells = self._grid[numbers]
+        if self.grid is not None:
+            cells = self.grid[numbers]
             centres, sizes = boxes[:, :2] + cells[:, :2], np.exp(boxes[:, 2:])
             boxes = np.concatenate([centres, sizes], axis=1) * cells[:, 2:]
         return scored(chosen, corners(boxes), thresholds)
