@@ -1,6 +1,7 @@
 """`streamer train`: a detector from labelled pictures."""
 
 import argparse
+import os
 from pathlib import Path
 
 from streamer.errors import UsageError
@@ -62,6 +63,9 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trains."""
+    # Before OpenMP is loaded: its threads wait for each other by spinning, which on cores that others use as well
+    # takes most of the time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import torch  # noqa: F401
     except ImportError:

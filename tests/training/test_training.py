@@ -1,0 +1,126 @@
+"""Training on a tiny set, through the command: it learns, goes on after a kill, and repeats itself by its seed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from engines.training.checkpoint import load_checkpoint
+from streamer.__main__ import main
+from tests.training.drawn import NAMES, draw
+
+QUICK = ("--sizes", "64", "--batch", "4", "--threads", "1", "--device", "cpu", "--val", "none")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("data"))
+
+
+def train(data: Path, output: Path, *more: str) -> int:
+    return main(["train", str(data), "--output", str(output), *QUICK, *more])
+
+
+def weights(output: Path) -> dict[str, torch.Tensor]:
+    return dict(load_checkpoint(output / "last.pt").weights)
+
+
+def history(output: Path) -> list[dict[str, float]]:
+    training = load_checkpoint(output / "last.pt").training
+    assert training is not None
+    return training["history"]
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.allclose(first[key], second[key], atol=1e-5) for key in first)
+
+
+def test_the_loss_falls(data: Path, tmp_path: Path) -> None:
+    assert train(data, tmp_path, "--epochs", "12") == 0
+    losses = [row["loss"] for row in history(tmp_path)]
+    assert len(losses) == 12
+    assert losses[-1] < 0.8 * losses[0]
+    assert load_checkpoint(tmp_path / "last.pt").names == NAMES
+
+
+def test_a_seed_repeats_itself_and_another_does_not(data: Path, tmp_path: Path) -> None:
+    for name, seed in (("first", "5"), ("again", "5"), ("other", "6")):
+        train(data, tmp_path / name, "--epochs", "1", "--seed", seed)
+    assert same(weights(tmp_path / "first"), weights(tmp_path / "again"))
+    assert not same(weights(tmp_path / "first"), weights(tmp_path / "other"))
+
+
+def test_a_training_killed_at_any_time_ends_the_same(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "whole", "--epochs", "3")
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "streamer", "train", str(data), "--output", str(killed), *QUICK, "--epochs", "3"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while not (killed / "last.pt").exists() and process.poll() is None:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert len(history(killed)) < 3
+    assert train(data, killed, "--epochs", "3") == 0
+    assert same(weights(tmp_path / "whole"), weights(killed))
+    assert [row["epoch"] for row in history(killed)] == [0, 1, 2]
+
+
+def test_it_stops_in_time_within_an_epoch_and_goes_on(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "whole", "--epochs", "2")
+    assert train(data, tmp_path / "parts", "--epochs", "2", "--max-minutes", "1e-9") == 0
+    training = load_checkpoint(tmp_path / "parts" / "last.pt").training
+    assert training is not None
+    assert (training["epoch"], training["step"]) == (0, 1)
+    train(data, tmp_path / "parts", "--epochs", "2")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_weights_of_another_training_are_a_start(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "first", "--epochs", "6")
+    train(data, tmp_path / "second", "--epochs", "1", "--init", str(tmp_path / "first" / "last.pt"), "--rate", "1e-6")
+    assert history(tmp_path / "second")[0]["loss"] < 1.2 * history(tmp_path / "first")[-1]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (("--epochs", "2"), "holds another training (--epochs 1); name another --output"),
+        (("--epochs", "1"), "holds this training, finished"),
+    ],
+)
+def test_the_output_of_another_training_is_left_alone(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], line: str
+) -> None:
+    train(data, tmp_path, "--epochs", "1")
+    before = (tmp_path / "last.pt").read_bytes()
+    assert train(data, tmp_path, *more) == 2
+    assert line in capsys.readouterr().err
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (("--labelled", "c=box"), "no picture is from that source; there are: a, b"),
+        (("--labelled", "a=cat"), "--labelled a: no class 'cat'; there are box, disc"),
+        (("--repeat", "c=2"), "no picture is from source 'c'"),
+        (("--init", "missing.pt"), "missing.pt: can't be read"),
+        (("--device", "quantum"), "no device is called 'quantum'"),
+        (("--leave-out", "a", "--leave-out", "b"), "leaves no picture"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], line: str
+) -> None:
+    assert train(data, tmp_path, "--epochs", "1", *more) == 2
+    assert line in capsys.readouterr().err
+
+
+def test_sizes_that_the_network_can_not_take_are_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", str(data), "--sizes", "100"])
+    assert "'100' is not a list of rising multiples of 32" in capsys.readouterr().err
