@@ -32,6 +32,8 @@ PICTURE = np.dtype(
         ("scale_y", np.float32),
         ("whole_width", np.int32),
         ("whole_height", np.int32),
+        ("level", np.int32),
+        ("unused", np.int32),
     ]
 )
 INPUT = np.dtype(
@@ -82,10 +84,11 @@ class Pixels:
     colours: Colours = Colours.BT601_FULL
 
 
-def write_picture(row: Any, pixels: Pixels, size: tuple[int, int], letterbox: Letterbox) -> Placement:
+def write_picture(row: Any, pixels: Pixels, size: tuple[int, int], letterbox: Letterbox, level: int = 0) -> Placement:
     """Fills a row of a PICTURE table.
 
     size: (width, height) of the whole picture, in whose pixels its boxes will be.
+    level: which thresholds its boxes must reach; see postprocess.threshold_table.
     """
     left, top, width, height = letterbox.place(*size)
     placement = Placement(width / size[0], height / size[1], left, top, *size)
@@ -94,6 +97,7 @@ def write_picture(row: Any, pixels: Pixels, size: tuple[int, int], letterbox: Le
     row["width"], row["height"] = pixels.width, pixels.height
     row["left"], row["top"], row["inner_width"], row["inner_height"] = left, top, width, height
     row["method"] = method(pixels.width, pixels.height, width, height)
+    row["level"] = level
     row["scale_x"], row["scale_y"] = placement.scale_x, placement.scale_y
     row["whole_width"], row["whole_height"] = size
     return placement
@@ -113,8 +117,8 @@ def method(width: int, height: int, inner_width: int, inner_height: int) -> Meth
     return Method.AREA if shrinks else Method.AREA_ENLARGED
 
 
-def input_argument(address: int, spec: InputSpec, model: ModelInfo) -> np.void:
-    """The kernels' INPUT for an input tensor at a device address."""
+def input_argument(address: int, spec: InputSpec, model: ModelInfo) -> NDArray[Any]:
+    """The kernels' INPUT (one, no axes) for an input tensor at a device address."""
     value = np.zeros((), INPUT)
     value["tensor"] = address
     value["half"] = spec.dtype == np.float16
@@ -123,7 +127,7 @@ def input_argument(address: int, spec: InputSpec, model: ModelInfo) -> np.void:
     # Rounded to the tensor's type first, as numpy does on the CPU.
     value["factor"] = spec.dtype.type(model.factor)
     value["border"] = spec.dtype.type(model.letterbox.pad)
-    return value[()]
+    return value
 
 
 def tiles(spec: InputSpec, pictures: int) -> tuple[int, int, int]:

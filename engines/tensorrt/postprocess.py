@@ -3,6 +3,7 @@
 The layouts in memory are those of kernels/head.h and kernels/candidate.h; a test holds both to each other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -30,7 +31,7 @@ ANSWER = np.dtype(
         ("boxes", np.int32),
         ("columns", np.int32),
         ("classes", np.int32),
-        ("lowest", np.float32),
+        ("unused", np.int32),
     ]
 )
 CANDIDATE = np.dtype([("box", np.float32, 4), ("score", np.float32), ("kind", np.int32)])
@@ -68,14 +69,14 @@ class Reading:
     grid: Floats | None
     overlapping: bool
 
-    def argument(self, address: int, dtype: np.dtype[Any], grid_address: int, thresholds: Thresholds) -> np.void:
-        """The kernels' ANSWER for an output tensor at a device address."""
+    def argument(self, address: int, dtype: np.dtype[Any], grid_address: int, classes: int) -> NDArray[Any]:
+        """The kernels' ANSWER (one, no axes) for an output tensor at a device address."""
         value = np.zeros((), ANSWER)
         value["tensor"], value["grid"] = address, grid_address
         value["half"] = dtype == np.float16
         value["layout"], value["boxes"], value["columns"] = self.layout, self.boxes, self.columns
-        value["classes"], value["lowest"] = len(thresholds.per_class), thresholds.lowest
-        return value[()]
+        value["classes"] = classes
+        return value
 
     def rivals(self, agnostic: bool) -> Rivals:
         """Who competes; networks that remove what overlaps themselves are asked again only across classes."""
@@ -97,6 +98,11 @@ def reading(head: Head, shape: tuple[int, ...]) -> Reading | None:
             return Reading(Layout.END2END, shape[1], shape[2], None, False)
         case _:
             return None
+
+
+def threshold_table(levels: Sequence[Thresholds]) -> Floats:
+    """(levels, 1 + classes): the lowest threshold of a level, then those of the classes."""
+    return np.array([[level.lowest, *level.per_class] for level in levels], np.float32)
 
 
 def detections(tally: NDArray[Any], objects: NDArray[Any], classes: int) -> Detections:

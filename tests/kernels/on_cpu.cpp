@@ -36,9 +36,9 @@ void run_letterbox_rgb(const int *grid, int threads, const Picture *pictures, co
 void run_letterbox_nv12(const int *grid, int threads, const Picture *pictures, const Input *input) {
     launch(grid, threads, [&] { letterbox_nv12(pictures, *input); });
 }
-void run_score_boxes(const int *grid, int threads, const Answer *answer, const float *thresholds, float *scores,
-                     int *kinds, Tally *tallies) {
-    launch(grid, threads, [&] { score_boxes(*answer, thresholds, scores, kinds, tallies); });
+void run_score_boxes(const int *grid, int threads, const Answer *answer, const Picture *pictures,
+                     const float *thresholds, float *scores, int *kinds, Tally *tallies) {
+    launch(grid, threads, [&] { score_boxes(*answer, pictures, thresholds, scores, kinds, tallies); });
 }
 void run_choose_candidates(const int *grid, int threads, const Answer *answer, const float *scores, const int *kinds,
                            Tally *tallies, Candidate *candidates) {

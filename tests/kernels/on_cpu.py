@@ -47,10 +47,9 @@ class Kernels:
     threads: int = 1
 
     def run(self, name: str, grid: Sequence[int], *arguments: Any) -> None:
-        """One launch. Arrays and structures go by address, numbers by value."""
+        """One launch. Arrays go by address, numbers by value."""
         sized = (ctypes.c_int * 3)(*grid)
-        kept = [np.array(value) if isinstance(value, np.void) else value for value in arguments]
-        getattr(self.library, f"run_{name}")(sized, self.threads, *(_argument(value) for value in kept))
+        getattr(self.library, f"run_{name}")(sized, self.threads, *map(_argument, arguments))
 
     def size_of(self, name: str) -> int:
         """Of a structure, in bytes."""
@@ -64,16 +63,16 @@ class Kernels:
         return tensor
 
     def candidates(
-        self, answer: NDArray[Any], how: post.Reading, thresholds: Thresholds
+        self, answer: NDArray[Any], how: post.Reading, levels: Sequence[Thresholds], rows: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Tallies (pictures,) and candidates (pictures, CAPACITY) of a network's answer."""
-        count = len(answer)
+        """Tallies (pictures,) and candidates (pictures, CAPACITY) of a network's answer to a PICTURE table."""
+        count, thresholds = len(answer), post.threshold_table(levels)
         scores, kinds = np.full((count, how.boxes), np.nan, np.float32), np.full((count, how.boxes), -9, np.int32)
         tallies, found = fresh_tallies(count), np.zeros((count, post.CAPACITY), post.CANDIDATE)
         grid = how.grid.ctypes.data if how.grid is not None else 0
-        argument = how.argument(answer.ctypes.data, answer.dtype, grid, thresholds)
+        argument = how.argument(answer.ctypes.data, answer.dtype, grid, len(levels[0].per_class))
         blocks = -(-how.boxes // post.SCORING_THREADS), 1, count
-        self.run("score_boxes", blocks, argument, thresholds.per_class, scores, kinds, tallies)
+        self.run("score_boxes", blocks, argument, rows, thresholds, scores, kinds, tallies)
         self.run("choose_candidates", (1, 1, count), argument, scores, kinds, tallies, found)
         return tallies, found
 

@@ -54,6 +54,11 @@ def head_of(layout: str, answer: NDArray[np.float32]) -> Head:
     return head
 
 
+def select(per_class: list[float], iou: float, agnostic: bool, most: int) -> Selection:
+    thresholds = Thresholds.of(per_class)
+    return Selection(thresholds, iou=iou, agnostic=agnostic, max_objects=most)
+
+
 class Answering:
     """An engine that gives the same answer always."""
 
@@ -82,8 +87,8 @@ def on_cpu(answer: NDArray[Any], head: Head, selection: Selection) -> list[Detec
 def by_kernels(kernels: Kernels, answer: NDArray[Any], head: Head, selection: Selection) -> list[Detections]:
     how = post.reading(head, answer.shape)
     assert how is not None
-    tallies, found = kernels.candidates(answer, how, selection.thresholds)
     rows = whole_pictures(len(answer), SIZE, SIZE)
+    tallies, found = kernels.candidates(answer, how, [selection.thresholds], rows)
     rivals = how.rivals(selection.agnostic)
     return list(kernels.suppress(tallies, found, rivals, selection.iou, selection.max_objects, rows))
 
@@ -102,7 +107,7 @@ PER_CLASS = [0.3, 0.25, 0.9, np.inf, 0.5, 0.25]
 @pytest.mark.parametrize("layout", ["yolov8", "yolov5", "yolox", "end2end"])
 def test_a_batch_as_the_cpu_worker_finds_it(kernels: Kernels, layout: str, agnostic: bool) -> None:
     answer = answers(layout, 3, np.random.default_rng(1))
-    head, selection = head_of(layout, answer), Selection(Thresholds.of(PER_CLASS), 0.6, agnostic, 300)
+    head, selection = head_of(layout, answer), select(PER_CLASS, 0.6, agnostic, 300)
 
     found = by_kernels(kernels, answer, head, selection)
 
@@ -116,19 +121,19 @@ def test_a_batch_as_the_cpu_worker_finds_it(kernels: Kernels, layout: str, agnos
 @pytest.mark.parametrize("most", [1, 7, 300])
 def test_limits(kernels_once: Kernels, iou: float, most: int) -> None:
     answer = answers("yolov8", 2, np.random.default_rng(2))
-    head, selection = head_of("yolov8", answer), Selection(Thresholds.of([0.4] * CLASSES), iou, False, most)
+    head, selection = head_of("yolov8", answer), select([0.4] * CLASSES, iou, False, most)
     same(by_kernels(kernels_once, answer, head, selection), on_cpu(answer, head, selection))
 
 
 def test_half_precision(kernels: Kernels) -> None:
     answer = answers("yolov8", 1, np.random.default_rng(3)).astype(np.float16)
-    head, selection = head_of("yolov8", answer), Selection(Thresholds.of([0.4] * CLASSES), 0.6, False, 300)
+    head, selection = head_of("yolov8", answer), select([0.4] * CLASSES, 0.6, False, 300)
     same(by_kernels(kernels, answer, head, selection), on_cpu(answer, head, selection))
 
 
 def test_nothing_found(kernels: Kernels) -> None:
     answer = answers("yolov8", 2, np.random.default_rng(4))
-    head, selection = head_of("yolov8", answer), Selection(Thresholds.of([2.0] * CLASSES), 0.6, False, 300)
+    head, selection = head_of("yolov8", answer), select([2.0] * CLASSES, 0.6, False, 300)
     assert [len(one) for one in by_kernels(kernels, answer, head, selection)] == [0, 0]
 
 
@@ -140,7 +145,7 @@ def test_broken_answers(kernels_once: Kernels, layout: str, value: float) -> Non
     for column in range(broken.shape[2]):
         broken[0, column::40, column] = value
     # All classes as one: cv2.dnn.NMSBoxesBatched moves classes apart by the largest coordinate, where float64 ends.
-    head, selection = head_of(layout, answer), Selection(Thresholds.of([0.4] * CLASSES), 0.6, True, 300)
+    head, selection = head_of(layout, answer), select([0.4] * CLASSES, 0.6, True, 300)
     found = by_kernels(kernels_once, answer, head, selection)
     same(found, on_cpu(answer, head, selection), 1e-5 if layout == "yolox" else 0)
 
@@ -150,8 +155,24 @@ def test_a_class_without_a_name(kernels: Kernels) -> None:
     answer[1, 7, 4:] = 0.9, CLASSES
     how = post.reading(head_of("end2end", answer), answer.shape)
     assert how is not None
-    tallies, _ = kernels.candidates(answer, how, Thresholds.of([0.25] * CLASSES))
+    tallies, _ = kernels.candidates(
+        answer, how, [Thresholds.of([0.25] * CLASSES)], whole_pictures(len(answer), SIZE, SIZE)
+    )
     assert tallies["strange"].tolist() == [-1, CLASSES]
+
+
+def test_each_picture_has_its_level_of_thresholds(kernels: Kernels) -> None:
+    answer, rows = answers("yolov8", 1, np.random.default_rng(8)).repeat(3, axis=0), whole_pictures(3, SIZE, SIZE)
+    rows["level"] = 1, 0, 1
+    levels = [Thresholds.of([0.5] * CLASSES), Thresholds.of([0.2, *[0.3] * (CLASSES - 1)])]
+    how = post.reading(head_of("yolov8", answer), answer.shape)
+    assert how is not None
+
+    tallies, _ = kernels.candidates(answer, how, levels, rows)
+
+    best = answer[0, 4:].max(axis=0)
+    reached = [int((best >= level.per_class[answer[0, 4:].argmax(axis=0)]).sum()) for level in levels]
+    assert tallies["passed"].tolist() == [reached[1], reached[0], reached[1]]
 
 
 @pytest.mark.parametrize("equal", [False, True])
@@ -163,7 +184,9 @@ def test_of_too_many_the_most_confident_compete_and_of_equals_the_first(kernels:
     how = post.reading(head_of("yolov8", answer), answer.shape)
     assert how is not None
 
-    [tally], [found] = kernels.candidates(answer, how, Thresholds.of([0.25] * CLASSES))
+    [tally], [found] = kernels.candidates(
+        answer, how, [Thresholds.of([0.25] * CLASSES)], whole_pictures(len(answer), SIZE, SIZE)
+    )
 
     order = np.argsort(-answer[0, 4], kind="stable")[: post.CAPACITY]
     assert (tally["passed"], tally["candidates"]) == (CELLS, post.CAPACITY)

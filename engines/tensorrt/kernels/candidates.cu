@@ -1,18 +1,22 @@
 // From a network's answer to the candidates of each picture: those above their class's threshold, the most confident
 // first, at most CAPACITY of them.
 #include "candidate.h"
-#include "head.h"
+#include "picture.h"
 
-// scores, kinds: (pictures, boxes). tallies: (pictures), zeroed before. Grid: (boxes / 256, 1, pictures).
-KERNEL(256) score_boxes(Answer answer, const float *thresholds, float *scores, int *kinds, Tally *tallies) {
+// thresholds: (levels, 1 + classes), the lowest of a row first. scores, kinds: (pictures, boxes). tallies: (pictures),
+// with `strange` negative. Grid: (boxes / 256, 1, pictures).
+KERNEL(256) score_boxes(Answer answer, const Picture *pictures, const float *thresholds, float *scores, int *kinds,
+                        Tally *tallies) {
     const int picture = block_z();
+    thresholds += pictures[picture].level * (1 + answer.classes);
+    const float lowest = *thresholds++;
     for (int i = thread(); i < 256; i += threads()) {
         const int box = block_x() * 256 + i;
         if (box >= answer.boxes) continue;
         const u64 index = u64(picture) * answer.boxes + box;
-        const Score score = score_of(answer, picture, box);
+        const Score score = score_of(answer, picture, box, lowest);
         scores[index] = 0;
-        if (!(score.value >= answer.lowest && score.value > 0 && finite(score.value))) continue;
+        if (!(score.value >= lowest && score.value > 0 && finite(score.value))) continue;
         if (score.kind >= answer.classes) {
             raise(&tallies[picture].strange, score.kind);
             continue;

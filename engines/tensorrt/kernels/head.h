@@ -14,7 +14,7 @@ struct Answer {
     int boxes;         // per picture
     int columns;       // numbers per box
     int classes;       // that have a threshold
-    float lowest;      // of the thresholds
+    int unused;
 };
 
 struct Box {
@@ -63,11 +63,12 @@ INLINE Score best_class(const Answer &answer, int picture, int box, int first) {
     return spoilt ? Score{0, 0} : best;
 }
 
-INLINE Score score_of(const Answer &answer, int picture, int box) {
+// lowest: no threshold is below it.
+INLINE Score score_of(const Answer &answer, int picture, int box, float lowest) {
     if (answer.layout == YOLOV8) return best_class(answer, picture, box, 4);
     const float objectness = number(answer, picture, box, 4);
     // No score is above it; this spares nearly all rows their classes.
-    if (!(objectness >= answer.lowest)) return {0, 0};
+    if (!(objectness >= lowest)) return {0, 0};
     if (answer.layout == END2END) {
         const float kind = number(answer, picture, box, 5);
         const bool is_one = kind >= 0 && kind < (1 << 24); // from there on float32 can't count

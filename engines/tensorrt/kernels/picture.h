@@ -23,6 +23,8 @@ struct Picture {
     float scale_y;
     int whole_width; // of the whole picture, in whose pixels boxes are
     int whole_height;
+    int level;       // row of the table of thresholds
+    int unused;
 };
 
 enum Method { LINEAR = 0, AREA = 1, AREA_ENLARGED = 2 };
