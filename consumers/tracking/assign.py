@@ -12,33 +12,34 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
+_NONE: Places = np.empty(0, np.int64)
 
 
 def assign(worth: Array) -> tuple[Places, Places]:
     """Rows and their columns, each at most once, such that the sum of `worth` (N, M) is the largest possible.
 
-    Pairs that are worth 0 or less are never made. Ties go to the lower column.
+    Pairs that are worth 0 or less are never made. Ties go to the lower column. Ordered by column.
 
     Shortest augmenting paths on reduced costs, starting from the rows' best columns: Jonker and Volgenant 1987.
     """
-    rows = np.flatnonzero((worth > 0).any(axis=1)) if worth.size else np.empty(0, np.int64)
+    rows = np.flatnonzero((worth > 0).any(axis=1)) if worth.size else _NONE
     if not len(rows):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
+        return _NONE, _NONE
     cost = -np.maximum(worth[rows], 0)
     best = cost.argmin(axis=1)
+    numbers = np.arange(len(rows))
     row_of = np.full(worth.shape[1], -1)
     # Backwards, so that the first of several rows has the column.
-    row_of[best[::-1]] = np.arange(len(rows))[::-1]
-    free = np.flatnonzero(row_of[best] != np.arange(len(rows)))
-    if len(free):
+    row_of[best[::-1]] = numbers[::-1]
+    in_conflict = (row_of[best] != numbers).nonzero()[0]
+    if len(in_conflict):
         search = _Search(cost, row_of)
-        for row in free.tolist():
+        for row in in_conflict.tolist():
             search.augment(row)
-    columns = np.flatnonzero(row_of >= 0)
+    columns = (row_of >= 0).nonzero()[0]
     taken = row_of[columns]
-    columns, taken = columns[cost[taken, columns] < 0], taken[cost[taken, columns] < 0]
-    order = np.argsort(taken)
-    return rows[taken[order]], columns[order]
+    worthy = cost[taken, columns] < 0
+    return rows[taken[worthy]], columns[worthy]
 
 
 class _Search:

@@ -20,7 +20,7 @@ class Frame:
 
     def __init__(self, found: Detections, low_score: float) -> None:
         scores = np.rint(found.scores.astype(np.float64) * _PER_SCORE) / _PER_SCORE
-        self.index = np.flatnonzero(scores >= low_score)
+        self.index = (scores >= low_score).nonzero()[0]
         corners = np.rint(found.boxes[self.index].astype(np.float64) * _PER_PIXEL) / _PER_PIXEL
         self.boxes = np.empty_like(corners)
         self.boxes[:, :2] = 0.5 * (corners[:, :2] + corners[:, 2:])
@@ -34,9 +34,11 @@ class Frame:
         worth: (N, M) overlap of tracks and boxes, 0 where they can't belong together. Its sum over the pairs, as
             far as above `least`, is the largest possible; pairs below it are not made.
         """
+        if not rows.any():
+            return
         open_rows = rows.copy()
         open_rows[self.row[self.row >= 0]] = False
-        left, right = np.flatnonzero(open_rows), np.flatnonzero(boxes & (self.row < 0))
+        left, right = open_rows.nonzero()[0], (boxes & (self.row < 0)).nonzero()[0]
         if len(left) and len(right):
-            pairs = assign(worth[left[:, None], right] - least)
-            self.row[right[pairs[1]]] = left[pairs[0]]
+            chosen, given = assign(worth[left[:, None], right] - least)
+            self.row[right[given]] = left[chosen]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-MEASURED = 0.05  # standard deviation of a box's middle and size, in sizes
+MEASURED = 0.08  # standard deviation of a box's middle and size, in sizes
 SPEED = 1.0  # standard deviation of an unknown velocity, sizes per second: a person's walk is 0.8 of their height
-DRIFT = 1.0  # of velocity in a second, sizes per second: somebody stops, turns, starts
+DRIFT = 0.4  # of velocity within a second, sizes per second: somebody stops, turns, starts
 TURN_OF_LOW = 2.0  # how much less a box with score 0 is believed than one with score 1, as standard deviation
 
 

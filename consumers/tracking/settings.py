@@ -27,11 +27,11 @@ class TrackingSettings:
     """
 
     low_score: float = 0.1
-    high_score: float = 0.4
-    new_score: float = 0.5
+    high_score: float = 0.3
+    new_score: float = 0.4
     confirm_hits: int = 3
     confirm_s: float = 2.0
-    keep_s: float = 2.0
+    keep_s: float = 3.0
     first_overlap: float = 0.2
     second_overlap: float = 0.4
     same_overlap: float = 0.7

@@ -14,9 +14,10 @@ BOX = slice(0, 4)  # middle x, y, width, height as predicted or corrected last, 
 VELOCITY = slice(4, 8)  # of these, pixels per second
 GROWTH = slice(6, 8)  # the velocity of width and height
 SPREAD = slice(8, 11)  # variances, see motion
-# Track's number; class index and the score that it was seen with; boxes so far and times of the first and the last.
-# All whole numbers here are exact in 64-bit floats.
-ID, KIND, SCORE, HITS, BORN, SEEN, CONFIRMED = range(11, 18)
+# Track's number, class index, whether it is confirmed; the score that its class was seen with, its boxes so far, times
+# of the first and the last. Whole numbers of this size are exact in 64-bit floats.
+ID, KIND, CONFIRMED, SCORE, HITS, BORN, SEEN = range(11, 18)
+SHOWN = slice(ID, CONFIRMED + 1)
 COLUMNS = 18
 
 

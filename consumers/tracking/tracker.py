@@ -15,18 +15,16 @@ a hand-over between workers needs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from consumers.tracking import table as t
 from consumers.tracking.assign import Places
 from consumers.tracking.clock import Clock
 from consumers.tracking.frame import Frame
 from consumers.tracking.kinds import Kinds
-from consumers.tracking.motion import Array, correct, measured_variance, predict
+from consumers.tracking.motion import Array, correct, measured_variance, predict, size
 from consumers.tracking.overlap import overlaps
 from consumers.tracking.settings import TrackingSettings
 from engines.detections import Detections
@@ -34,19 +32,18 @@ from streamer.errors import RecordError
 
 VERSION = 1
 _PATIENCE = 2.5  # usual intervals that a track may be without a box, however short the times in the settings are
-MARGIN = 1.0
+_MOST_MARGIN = 0.5  # of an object's size: where a prediction is less sure than that, it is a guess
 _JUST = 1.5  # usual intervals: so long ago is "in the last frame"
 
 
-@dataclass(frozen=True, slots=True)
-class Tracked:
+class Tracked(NamedTuple):
     """A box that belongs to a track.
 
-    index: of the detection. id: the track's, counted from 1 in each epoch of a stream. kind: the track's class, an
+    detection: its index. id: the track's, counted from 1 in each epoch of a stream. kind: the track's class, an
     index into the model's class names. confirmed: False while it may still turn out to be nothing.
     """
 
-    index: int
+    detection: int
     id: int
     kind: int
     confirmed: bool
@@ -119,24 +116,22 @@ class Tracker:
         if not len(self._table):
             return
         least = _PATIENCE * self._clock.usual
-        confirmed = self._table[:, t.CONFIRMED] > 0
-        patience = np.where(confirmed, max(self._settings.keep_s, least), max(self._settings.confirm_s, least))
-        self._keep(self._clock.now - self._table[:, t.SEEN] <= patience)
-
-    def _keep(self, kept: NDArray[np.bool_]) -> None:
-        if kept.all():
+        known, new = max(self._settings.keep_s, least), max(self._settings.confirm_s, least)
+        away = self._clock.now - self._table[:, t.SEEN]
+        if away.max() <= min(known, new):
             return
-        gone = self._table[~kept]
-        self._ended += tuple(gone[gone[:, t.CONFIRMED] > 0, t.ID].astype(int).tolist())
-        self._table = self._table[kept]
+        confirmed = self._table[:, t.CONFIRMED] > 0
+        over = away > np.where(confirmed, known, new)
+        self._ended = tuple(self._table[over & confirmed, t.ID].astype(int).tolist())
+        self._table = self._table[~over]
 
     def _pair(self, frame: Frame) -> None:
         """Sure boxes with confirmed tracks, then unsure ones, then what may be a track with the sure ones left."""
         settings, table, clock = self._settings, self._table, self._clock
         family = self._kinds.families(table[:, t.KIND].astype(np.int64))
         same = family[:, None] == self._kinds.families(frame.classes)
-        margins = MARGIN * np.sqrt(table[:, t.SPREAD.start])
-        worth = np.where(same, overlaps(table[:, t.BOX], frame.boxes, margins), 0.0)
+        margins = np.minimum(np.sqrt(table[:, t.SPREAD.start]), _MOST_MARGIN * size(table[:, t.BOX]))
+        worth = overlaps(table[:, t.BOX], frame.boxes, margins) * same
         confirmed = table[:, t.CONFIRMED] > 0
         recent = clock.now - clock.step - table[:, t.SEEN] <= _JUST * clock.usual
         high = frame.scores >= settings.high_score
@@ -179,7 +174,7 @@ class Tracker:
 
     def _first_looks(self, frame: Frame) -> Places:
         """Boxes that may begin a track: sure, without one, and not on top of another box of their family."""
-        chosen = np.flatnonzero((frame.row < 0) & (frame.scores >= self._settings.new_score))
+        chosen = ((frame.row < 0) & (frame.scores >= self._settings.new_score)).nonzero()[0]
         if not len(chosen):
             return chosen
         chosen = chosen[np.argsort(-frame.scores[chosen], kind="stable")]
@@ -195,10 +190,9 @@ class Tracker:
         return np.array(first, np.int64)
 
     def _tracked(self, frame: Frame) -> list[Tracked]:
-        boxes = np.flatnonzero(frame.row >= 0)
-        rows = self._table[frame.row[boxes]][:, (t.ID, t.KIND, t.CONFIRMED)].tolist()
-        places = frame.index[boxes].tolist()
+        boxes = (frame.row >= 0).nonzero()[0]
+        rows = self._table[frame.row[boxes]][:, t.SHOWN].tolist()
         return [
             Tracked(place, int(number), int(kind), confirmed > 0)
-            for place, (number, kind, confirmed) in zip(places, rows, strict=True)
+            for place, (number, kind, confirmed) in zip(frame.index[boxes].tolist(), rows, strict=True)
         ]

@@ -120,7 +120,9 @@ class FakeDetector:
             rows.append((left, top, left + side / 2, top + side, random.uniform(0.1, 0.6), 0))
         rows.sort(key=lambda row: -row[4])
         array = np.array(rows).reshape(-1, 6)
-        found = Detections(array[:, :4].astype(np.float32), array[:, 4].astype(np.float32), array[:, 5].astype(np.int64))
+        found = Detections(
+            array[:, :4].astype(np.float32), array[:, 4].astype(np.float32), array[:, 5].astype(np.int64)
+        )
         return found[suppress(found, 0.6)]
 
     def _look(self, thing: Truth) -> tuple[float, ...] | None:
@@ -155,7 +157,7 @@ def judge(truths: Sequence[Sequence[Truth]], fps: float, settings: TrackingSetti
     for number, truth in enumerate(truths):
         found = detector(truth)
         tracks = [tracked for tracked in tracker.update(number / fps, found) if tracked.confirmed]
-        shown = [tracked.index for tracked in tracks]
+        shown = [tracked.detection for tracked in tracks]
         judge.frame(truth, found.boxes[shown].astype(np.float64), [tracked.id for tracked in tracks])
     return judge.result()
 
