@@ -10,15 +10,17 @@ from pathlib import Path
 
 import torch
 
+from engines.evaluation.average_precision import score
 from engines.training.augment import Augmentation
 from engines.training.batches import Batches
 from engines.training.checkpoint import Checkpoint, load_checkpoint
 from engines.training.dataset import Dataset, read_dataset
 from engines.training.network import Network, NetworkConfig, build_network
 from engines.training.progress import Progress
+from engines.training.report import write_report
 from engines.training.schedule import Schedule
 from engines.training.teacher import Teacher
-from engines.training.trainer import LAST, Settings, Trainer, Validate, new_state, resumed_state
+from engines.training.trainer import BEST, LAST, Settings, State, Trainer, Validate, new_state, resumed_state
 from engines.training.validation import predict
 from streamer.errors import UsageError
 
@@ -61,8 +63,12 @@ def train(arguments: argparse.Namespace) -> None:
         deadline=started + 60 * minutes,
         arguments=told,
     )
-    finished = Trainer(settings, schedule, batches, state, progress, _validation(arguments, batches.names)).run()
-    progress.note(f"{folder}: done" if finished else f"{folder}: time is up; the same command goes on from here")
+    dataset = _validation_set(arguments)
+    validate = _validation(dataset, batches.names, schedule.sizes[-1])
+    if Trainer(settings, schedule, batches, state, progress, validate).run():
+        progress.note(f"{_report(folder, state, dataset, batches.names, schedule.sizes[-1])}: what it came to")
+    else:
+        progress.note(f"{folder}: time is up; the same command goes on from here")
 
 
 def _told(arguments: argparse.Namespace) -> dict[str, str | int | float]:
@@ -178,19 +184,26 @@ def _schedule(arguments: argparse.Namespace, steps: int) -> Schedule:
     return Schedule(arguments.epochs, steps, rate, min(_WARM_UP, steps), tuple(arguments.sizes))
 
 
-def _validation(arguments: argparse.Namespace, names: Sequence[str]) -> Validate | None:
-    """Measures on the first data set's pictures of --val, if it has any."""
-    dataset = _validation_set(arguments)
+def _validation(dataset: Dataset | None, names: Sequence[str], size: int) -> Validate | None:
+    """What measures a network on the data set, if there is one."""
     if dataset is None:
         return None
-    from engines.evaluation.average_precision import score
 
     def measure(network: Network) -> dict[str, float]:
-        scores = score(predict(network, names, arguments.sizes[-1], dataset), dataset)
+        scores = score(predict(network, names, size, dataset), dataset)
         per_class = {f"AP50 {name}": each.AP50 for name, each in scores.per_class.items()}
         return {"AP": scores.AP, "AP50": scores.AP50, **per_class}
 
     return measure
+
+
+def _report(folder: Path, state: State, dataset: Dataset | None, names: Sequence[str], size: int) -> Path:
+    """Writes the report, on the best weights."""
+    if dataset is None:
+        return write_report(folder / "report", state.history)
+    best = load_checkpoint(folder / BEST).plain_network().eval().to(next(state.network.parameters()).device)
+    found = predict(best, names, size, dataset)
+    return write_report(folder / "report", state.history, score(found, dataset), found, dataset)
 
 
 def _validation_set(arguments: argparse.Namespace) -> Dataset | None:

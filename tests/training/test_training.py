@@ -124,3 +124,12 @@ def test_sizes_that_the_network_can_not_take_are_refused(data: Path, capsys: pyt
     with pytest.raises(SystemExit):
         main(["train", str(data), "--sizes", "100"])
     assert "'100' is not a list of rising multiples of 32" in capsys.readouterr().err
+
+
+def test_it_measures_itself_and_ends_with_a_report(data: Path, tmp_path: Path) -> None:
+    assert train(data, tmp_path, "--epochs", "2", "--val", "val", "--validate-every", "1") == 0
+    assert all(0 <= row["AP50 box"] <= 1 for row in history(tmp_path))
+    assert "| disc | 3 |" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    best = load_checkpoint(tmp_path / "best.pt")
+    assert best.training is None
+    assert (tmp_path / "best.pt").stat().st_size < (tmp_path / "last.pt").stat().st_size / 4
