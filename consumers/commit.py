@@ -15,6 +15,7 @@ from consumers import metrics
 from consumers.dead import dead_record
 from consumers.entry import Batch, Row
 from consumers.ledger import Ledger
+from consumers.state import state_key
 from streamer.broker import connect_admin, connect_producer
 from streamer.errors import ServiceError
 from streamer.records import Gap, Result
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 Committed = Callable[[list[Row]], None]
 PlainCommit = Callable[[dict[int, tuple[int, str]]], None]
+Follow = Callable[[Batch], None]
 # A transaction costs 5 to 9 ms of CPU whatever is in it: more than _FEW results within an interval share one for up
 # to _STRETCH intervals, and where nobody waits (files read at full speed) for _PATIENT_S.
 _FEW = 3
@@ -41,16 +43,22 @@ _RETRY_MOST_S = 5.0
 class Committer(threading.Thread):
     """The thread that owns the transactional producer.
 
-    after_commit gets the rows in order, once each; plain_commit gets the offsets when transactions
-    are off. failed: the error that ended the thread.
+    follow gets each batch once, in order, before its records are written. after_commit gets the rows in order,
+    once each; plain_commit gets the offsets when transactions are off. failed: the error that ended the thread.
     """
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, after_commit: Committed, plain_commit: PlainCommit, instance: str
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        follow: Follow,
+        after_commit: Committed,
+        plain_commit: PlainCommit,
+        instance: str,
     ) -> None:
         super().__init__(name="commit", daemon=True)
         self._settings, self._ledger = settings, ledger
-        self._after_commit, self._plain_commit = after_commit, plain_commit
+        self._follow, self._after_commit, self._plain_commit = follow, after_commit, plain_commit
         self._names = topic_names(settings.kafka)
         self._group = self._names.worker_group(settings.detect.pipeline)
         self._id = f"{self._group}.{instance}"
@@ -112,6 +120,8 @@ class Committer(threading.Thread):
         batch = self._ledger.collect(time.time_ns() // 1_000_000)
         if batch is None:
             return
+        self._follow(batch)
+        batch.rows = [Row(partition, record, record.to_json()) for partition, record in batch.records]
         self._write(batch)
         self._ledger.settle()
         self._time.observe(time.monotonic() - began)
@@ -188,6 +198,9 @@ class Committer(threading.Thread):
             self._producer.send(self._names.detections, row.value, row.record.stream.encode(), partition=row.partition)
             for row in batch.rows
         ]
+        for (partition, stream), state in batch.states.items():
+            key = state_key(self._settings.detect.pipeline, stream)
+            futures.append(self._producer.send(self._names.state, state, key, partition=partition))
         for entry in batch.dead:
             key, value, headers = dead_record(entry, self._settings.topics.max_record_bytes)
             futures.append(self._producer.send(self._names.dead, value, key, headers=headers))

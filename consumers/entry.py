@@ -35,6 +35,7 @@ class Entry:
     abandoned: bool = False
     stages: dict[str, float] = field(default_factory=dict)
     foreign: bool = False  # another pipeline's: neither a result nor a gap
+    track: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,19 @@ class Row:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction writes: records in order per partition, dead frames, and offsets with positions."""
+    """What one transaction writes: records in order per partition, dead frames, and offsets with positions.
+
+    rows: the records with their bytes, once those are made. states: per partition and stream, for topic `state`;
+    None: there is nothing more to remember.
+    """
 
     membership: Any
-    entries: list[Entry]
-    rows: list[Row]
-    dead: list[Entry]
-    offsets: dict[Partition, tuple[int, str]]
+    entries: list[Entry] = field(default_factory=list)
+    records: list[tuple[Partition, Detection]] = field(default_factory=list)
+    dead: list[Entry] = field(default_factory=list)
+    offsets: dict[Partition, tuple[int, str]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    states: dict[tuple[Partition, str], bytes | None] = field(default_factory=dict)
 
     @property
     def patient(self) -> bool:

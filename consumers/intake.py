@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from consumers import metrics
 from consumers.choose import Chooser
 from consumers.entry import Entry
+from consumers.follow import Followers
 from consumers.ledger import Ledger
 from consumers.mirror import Mirror
 from consumers.positions import load_positions, newest
+from consumers.state import StateReader
 from consumers.treatment import Treatments
-from streamer.broker import connect_consumer, poll_group
+from streamer.broker import connect_consumer, poll_group, topic_missing
 from streamer.errors import RecordError, ServiceError
 from streamer.records import EndHeader, FrameHeader, GapReason, parse_headers
 from streamer.settings import Settings
@@ -36,9 +38,15 @@ class Intake:
     """Owns the consumer; everything but the rebalance callbacks runs in the thread that calls `step`."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, chooser: Chooser, mirror: Mirror, treatments: Treatments
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        chooser: Chooser,
+        mirror: Mirror,
+        treatments: Treatments,
+        followers: Followers,
     ) -> None:
-        self._settings, self._ledger, self._chooser = settings, ledger, chooser
+        self._settings, self._ledger, self._chooser, self._followers = settings, ledger, chooser, followers
         self._mirror, self._treatments = mirror, treatments
         self._names = topic_names(settings.kafka)
         self._consumer: KafkaConsumer | None = None
@@ -68,18 +76,24 @@ class Intake:
             fetch_max_wait_ms=500,
         )
         self._consumer = consumer
-        frames, results = (consumer.partitions_for_topic(t) for t in (self._names.frames, self._names.detections))
-        if not frames or not results:
-            raise ServiceError(
-                f"topics {self._names.frames} and {self._names.detections}: run `streamer topics create`"
-            )
-        if len(results) < len(frames):
-            raise ServiceError(
-                f"topic {self._names.detections} has {len(results)} partitions and {self._names.frames} "
-                f"{len(frames)}: a frame's results go to the partition of its number; add partitions"
-            )
-        self._treatments.partitions = len(frames)
+        self._treatments.partitions = self._partition_count(consumer)
         consumer.subscribe([self._names.frames], listener=_listener(self))
+
+    def _partition_count(self, consumer: "KafkaConsumer") -> int:
+        """Of `frames`; what is written of a partition's frames goes to the partitions of its number elsewhere."""
+        frames = consumer.partitions_for_topic(self._names.frames)
+        if not frames:
+            raise topic_missing(self._settings.kafka, self._names.frames)
+        for topic in (self._names.detections, self._names.state):
+            numbers = consumer.partitions_for_topic(topic)
+            if not numbers:
+                raise topic_missing(self._settings.kafka, topic)
+            if len(numbers) < len(frames):
+                raise ServiceError(
+                    f"topic {topic} has {len(numbers)} partitions and {self._names.frames} {len(frames)}: what is "
+                    "found in a frame goes to the partition of its number; add partitions"
+                )
+        return len(frames)
 
     def step(self, timeout_ms: int) -> None:
         """Polls once and hands the frames on."""
@@ -118,11 +132,12 @@ class Intake:
         assert self._consumer is not None
         with self._era_lock:
             era, self._came = self._era, False
-        for partition in self._consumer.assignment():
-            if not self._ledger.owns(partition.partition):
-                self._restore(partition, era)
+        with StateReader(self._settings) as states:
+            for partition in self._consumer.assignment():
+                if not self._ledger.owns(partition.partition):
+                    self._restore(partition, era, states)
 
-    def _restore(self, partition: "TopicPartition", era: int) -> None:
+    def _restore(self, partition: "TopicPartition", era: int, states: StateReader) -> None:
         assert self._consumer is not None
         committed = self._consumer.committed(partition, metadata=True, timeout_ms=10_000)
         try:
@@ -132,11 +147,15 @@ class Intake:
         except (ValueError, AssertionError):
             return  # taken away meanwhile
         positions = load_positions(committed.metadata if committed else None)
+        # Behind the committed offset, which is given out when the last owner's transaction is over.
+        running = {stream for stream, position in positions.streams.items() if not position.ended}
+        known = states.load(partition.partition, running & self._treatments.tracked())
         with self._era_lock:
             # Rebalances run in kafka-python's own thread: what was given up while we asked is not ours.
             if era == self._era:
                 self._mirror.check(partition.partition, newest(positions))
                 self._next_offset[partition.partition] = start
+                self._followers.open(partition.partition, known)
                 self._ledger.open(partition.partition, positions)
 
     def _register(
@@ -179,6 +198,7 @@ class Intake:
             entry.foreign = True
             self._ledger.register(entry, now_ms, GapReason.DROPPED)
             return
+        entry.track = treatment.track
         entry.patient = treatment.patient and isinstance(header, FrameHeader)  # an end is waited for
         if self._ledger.register(entry, now_ms, self._hole(entry, expired)):
             self._chooser.offer(header.stream, entry, treatment.bound_ms)
@@ -237,6 +257,7 @@ class Intake:
         if not self._ledger.close(numbers, wait_s):
             log.warning("partitions %s were taken away before all of their frames were committed", sorted(numbers))
         self._mirror.forget(numbers)
+        self._followers.forget(numbers)
 
     def assigned(self, partitions: "set[TopicPartition]") -> None:
         """Called by kafka-python in its own thread; the next `step` takes them over."""

@@ -6,6 +6,7 @@ While one lane is in the network, another decodes: both leave the interpreter's 
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from consumers import metrics
@@ -84,7 +85,7 @@ class Lane(threading.Thread):
             return
         self._batch_frames.observe(len(ready))
         began = time.perf_counter()
-        found = self._detector.detect(batch[: len(ready)], placements)
+        found = self._detector.detect(batch[: len(ready)], placements, [entry.track for entry in ready])
         took_ms = (time.perf_counter() - began) * 1000
         self._network_cpu.inc(self._detector.times.network_cpu)
         for entry, detections in zip(ready, found, strict=True):
@@ -130,12 +131,13 @@ class Lane(threading.Thread):
         assert isinstance(header, FrameHeader)
         for name, ms in entry.stages.items():
             self._stages[name].observe(max(ms, 0) / 1000)
-        names = self._detector.model.classes
-        boxes = source_boxes(found.boxes, header)
-        rows = zip(boxes.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True)
-        objects = tuple(
-            DetectedObject(str(i), BBox(*box), names[kind], score) for i, (box, kind, score) in enumerate(rows)
-        )
+        objects = self._objects(found, header)
+        candidates = None
+        if entry.track:
+            # The most confident come first, but each class may have a threshold of its own.
+            sure = self._detector.sure(found).tolist()
+            candidates = tuple(replace(each, id="") for each, is_sure in zip(objects, sure, strict=True) if not is_sure)
+            objects = tuple(replace(each, id="") for each, is_sure in zip(objects, sure, strict=True) if is_sure)
         return Result(
             self._settings.pipeline,
             header.stream,
@@ -150,4 +152,13 @@ class Lane(threading.Thread):
             self._engine,
             {name: round(ms, 2) for name, ms in entry.stages.items()},
             header.traceparent,
+            candidates,
+        )
+
+    def _objects(self, found: "Detections", header: FrameHeader) -> tuple[DetectedObject, ...]:
+        names = self._detector.model.classes
+        boxes = source_boxes(found.boxes, header)
+        rows = zip(boxes.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True)
+        return tuple(
+            DetectedObject(str(i), BBox(*box), names[kind], score) for i, (box, kind, score) in enumerate(rows)
         )

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from consumers.cover import covering
-from consumers.entry import Batch, Entry, Partition, Row
+from consumers.entry import Batch, Entry, Partition
 from consumers.positions import Position, Positions, dump_positions
 from streamer.records import End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 
@@ -121,7 +121,7 @@ class Ledger:
         """Everything that may be committed now. `settle` or `restore` must follow."""
         with self._changed:
             self.urgent.clear()
-            batch = Batch(None, [], [], [], {})
+            batch = Batch(None)
             for number, state in self._partitions.items():
                 self._collect(number, state, batch, now_ms, limit)
             self._collected = batch.entries
@@ -144,7 +144,7 @@ class Ledger:
                 state.committed.pop(entry.header.stream, None)
                 state.committed[entry.header.stream] = entry.position
         batch.entries += taken
-        batch.rows += [Row(number, record, record.to_json()) for record in covering(taken, self._pipeline, now_ms)]
+        batch.records += [(number, record) for record in covering(taken, self._pipeline, now_ms)]
         batch.dead += [entry for entry in taken if entry.dead]
         batch.offsets[number] = (taken[-1].offset + 1, dump_positions(state.committed, state.complete))
 

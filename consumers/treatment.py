@@ -13,10 +13,11 @@ _PATIENT_MS = 200  # for a definition that may be on its way: it is written befo
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """bound_ms: see Chooser; patient: results may wait to be committed together."""
+    """bound_ms: see Chooser. patient: results may wait to be committed together. track: objects keep one id."""
 
     bound_ms: int | None
     patient: bool
+    track: bool = False
 
 
 class Treatments:
@@ -68,12 +69,16 @@ class Treatments:
             self._on_partition[partition] = (streams, largest)
         return self._on_partition[partition]
 
+    def tracked(self) -> set[str]:
+        """The pipeline's streams whose objects are tracked."""
+        return {name for name, treatment in self._known.items() if treatment and treatment.track}
+
     def _learn(self) -> None:
         self._on_partition.clear()
         for name, definition in self._catalog.definitions.items():
             ours = self._pipeline in definition.pipelines
             patient = definition.freshness == "every" and definition.pace == "fast"
-            self._known[name] = Treatment(definition.bound_ms, patient) if ours else None
+            self._known[name] = Treatment(definition.bound_ms, patient, definition.track) if ours else None
 
     def close(self) -> None:
         """Ends the connection."""

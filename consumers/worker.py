@@ -10,11 +10,13 @@ from consumers import metrics
 from consumers.choose import Chooser
 from consumers.commit import Committer
 from consumers.entry import Entry
+from consumers.follow import Followers
 from consumers.intake import Intake
 from consumers.lane import Lane
 from consumers.ledger import Ledger
 from consumers.mirror import Mirror
 from consumers.pipeline import Membership
+from consumers.tracking.settings import TrackingSettings
 from consumers.treatment import Treatments
 from streamer.errors import StreamerError
 from streamer.lifecycle import Deadline
@@ -40,8 +42,12 @@ class Worker:
         self._chooser = Chooser(settings.detect.queue, self._skip)
         self._mirror = Mirror(settings)
         self._treatments = Treatments(settings.kafka, self._pipeline)
-        self._intake = Intake(settings, self._ledger, self._chooser, self._mirror, self._treatments)
-        self._committer = Committer(settings, self._ledger, self._mirror.write, self._intake.later_commit, instance)
+        low = settings.detect.candidate_confidence
+        self._followers = Followers(TrackingSettings(low_score=low))
+        self._intake = Intake(settings, self._ledger, self._chooser, self._mirror, self._treatments, self._followers)
+        self._committer = Committer(
+            *(settings, self._ledger, self._followers.follow, self._mirror.write, self._intake.later_commit, instance)
+        )
         self._membership = Membership(settings)
         self._lanes: list[Lane] = []
         self._gauges_at = 0.0
@@ -65,6 +71,7 @@ class Worker:
 
     def _start(self, replace_model: bool) -> None:
         detectors = self._load()
+        self._followers.classes = detectors[0].model.classes
         self._membership.join(detectors[0].model, replace_model)
         self._treatments.open()
         self._mirror.open()

@@ -34,12 +34,16 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which of the boxes found are given out; see DetectSettings for the fields."""
+    """Which of the boxes found are given out; see DetectSettings for the fields.
+
+    candidates: thresholds for pictures whose less sure boxes are wanted too; None: there are no such pictures.
+    """
 
     thresholds: Thresholds
     iou: float
     agnostic: bool
     max_objects: int
+    candidates: Thresholds | None = None
 
 
 class Detector:
@@ -85,8 +89,13 @@ class Detector:
         """
         return self._letterbox.prepare(picture, size, into, previous)
 
-    def detect(self, batch: NDArray[Any], placements: Sequence[Placement]) -> list[Detections]:
+    def detect(
+        self, batch: NDArray[Any], placements: Sequence[Placement], candidates: Sequence[bool] = ()
+    ) -> list[Detections]:
         """What is in the first len(placements) pictures of a batch, the most confident first, in picture pixels.
+
+        candidates: per picture, whether boxes below their class's threshold are wanted too, down to
+            `candidate_confidence`; see `sure`. Empty: of none.
 
         Raises:
             ModelError: the network can't be run, or gives classes that it doesn't have.
@@ -96,8 +105,14 @@ class Detector:
         step = self.batch
         for start in range(0, len(placements), step):
             part = placements[start : start + step]
-            found += self._detect(self._full(batch[start : start + len(part)]), part)
+            wanted = candidates[start : start + step] or [False] * len(part)
+            found += self._detect(self._full(batch[start : start + len(part)]), part, wanted)
         return found
+
+    def sure(self, found: Detections) -> NDArray[np.bool_]:
+        """Which of the boxes reach the threshold of their class."""
+        reached: NDArray[np.bool_] = found.scores >= self._selection.thresholds.per_class[found.classes]
+        return reached
 
     def detect_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """What is in pictures of any sizes, (height, width, 3) with channels in the order of `model.colour`."""
@@ -118,14 +133,19 @@ class Detector:
         whole[: len(batch)] = batch
         return whole
 
-    def _detect(self, batch: NDArray[Any], placements: Sequence[Placement]) -> list[Detections]:
+    def _detect(
+        self, batch: NDArray[Any], placements: Sequence[Placement], candidates: Sequence[bool]
+    ) -> list[Detections]:
         start, start_cpu = time.perf_counter(), time.thread_time()
         outputs = self.engine.infer(batch)
         ready, ready_cpu = time.perf_counter(), time.thread_time()
         # A network may answer with infinities; they are sorted out behind the head.
         with np.errstate(all="ignore"):
             outputs = [output if output.dtype == np.float32 else output.astype(np.float32) for output in outputs]
-            found = [self._boxes(outputs, number, placement) for number, placement in enumerate(placements)]
+            found = [
+                self._boxes(outputs, number, placement, wanted)
+                for number, (placement, wanted) in enumerate(zip(placements, candidates, strict=True))
+            ]
         self.times = Times(
             self.times.network + ready - start,
             self.times.network_cpu + ready_cpu - start_cpu,
@@ -133,10 +153,11 @@ class Detector:
         )
         return found
 
-    def _boxes(self, outputs: list[NDArray[Any]], number: int, placement: Placement) -> Detections:
+    def _boxes(self, outputs: list[NDArray[Any]], number: int, placement: Placement, candidates: bool) -> Detections:
         wanted = self._selection
+        thresholds = wanted.candidates if candidates and wanted.candidates else wanted.thresholds
         try:
-            found = self._head.decode(outputs, number, wanted.thresholds)
+            found = self._head.decode(outputs, number, thresholds)
         except ValueError as error:
             raise ModelError(f"{self.model.path}: {error}; write the class names into the file") from None
         if not len(found):
@@ -198,4 +219,8 @@ def _selection(settings: DetectSettings, model: ModelInfo) -> Selection:
     per_class = [
         settings.class_confidence.get(name, settings.confidence) if name in wanted else np.inf for name in model.classes
     ]
-    return Selection(Thresholds.of(per_class), settings.iou, settings.agnostic_nms, settings.max_objects)
+    low = settings.candidate_confidence
+    lower = [min(threshold, low) if np.isfinite(threshold) else np.inf for threshold in per_class]
+    return Selection(
+        Thresholds.of(per_class), settings.iou, settings.agnostic_nms, settings.max_objects, Thresholds.of(lower)
+    )

@@ -111,6 +111,9 @@ class DetectSettings(_Section):
         "auto", description="of the letterbox; auto: as the head wants"
     )
     confidence: float = Field(0.25, ge=0, le=1)
+    candidate_confidence: float = Field(
+        0.1, ge=0, le=0.4, description="where objects are tracked: boxes from here on continue a track"
+    )
     class_confidence: dict[str, float] = Field(default_factory=dict, description="per class name, over confidence")
     classes: tuple[str, ...] = Field((), description="names of those wanted; empty: all")
     iou: float = Field(

@@ -50,6 +50,11 @@ class TopicNames:
         """Pipeline definitions, compacted, key = pipeline."""
         return f"{self.prefix}pipelines"
 
+    @cached_property
+    def state(self) -> str:
+        """What a worker knows of a stream beyond the last record, compacted, key = pipeline/stream; as `frames`."""
+        return f"{self.prefix}state"
+
     def producer_group(self) -> str:
         """The group in which producers share the streams."""
         return f"{self.prefix}producers"
@@ -93,5 +98,7 @@ def all_topics(settings: Settings) -> tuple[Topic, ...]:
             {"retention.ms": str(topics.dead_retention_s * 1000), "max.message.bytes": largest},
         ),
         topic(names.streams, topics.stream_partitions, compacted),
+        # Written with every transaction: small segments are cleaned soon, so that a take-over reads little.
+        topic(names.state, topics.partitions, {**compacted, "segment.bytes": str(16 << 20), "segment.ms": "600000"}),
         topic(names.pipelines, 1, compacted),
     )

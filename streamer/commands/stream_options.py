@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import Any
 
-_PLAIN = ("fps", "transport", "quality", "rotate", "freshness", "pace", "loop", "video")
+_PLAIN = ("fps", "transport", "quality", "rotate", "freshness", "pace", "loop", "video", "track")
 _NONE = "none"
 
 
@@ -17,6 +17,7 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
     add("--freshness", metavar="HOW", help="latest (default), bounded:500 (ms), every (default with --pace fast)")
     add("--pace", choices=("realtime", "fast"), help="files: by their own clock (default), or at full speed")
     add("--loop", action=argparse.BooleanOptionalAction, help="files: start again at the end, for ever")
+    add("--track", action=argparse.BooleanOptionalAction, help="objects keep one id while they are in view")
     add("--rotate", type=int, metavar="DEGREES", help="clockwise: 0, 90, 180 or 270")
     add("--crop", type=_crop, metavar="X,Y,W,H", help="only this part, in pixels of the upright source; none: all")
     add(

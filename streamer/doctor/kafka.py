@@ -110,6 +110,7 @@ def _wanted(names: TopicNames) -> dict[str, dict[str, tuple[str, ...]]]:
             names.frames: ("READ",),
             names.detections: ("READ", "WRITE"),
             names.dead: ("WRITE",),
+            names.state: ("READ", "WRITE"),
             names.streams: ("READ",),
             names.pipelines: ("READ", "WRITE"),
         },

@@ -1,6 +1,7 @@
 """What travels on the topics and lies in Redis: one definition each, with a JSON schema beside it."""
 
 from streamer.records.detections import BBox, DetectedObject, Detection, End, Gap, GapReason, Result, parse_detection
+from streamer.records.events import Direction, Event, EventKind
 from streamer.records.frame import EndHeader, FrameHeader, Matrix, parse_headers, rfc3339
 from streamer.records.identity import ZERO, FrameId, check_name
 
@@ -9,8 +10,11 @@ __all__ = [
     "BBox",
     "DetectedObject",
     "Detection",
+    "Direction",
     "End",
     "EndHeader",
+    "Event",
+    "EventKind",
     "FrameHeader",
     "FrameId",
     "Gap",

@@ -7,13 +7,13 @@ confidence, info]), so that consumers written for DeepStream or VSS read it unch
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
 import orjson
 
 from streamer.errors import RecordError
+from streamer.records.fields import count, integer, real, text, unix_ms
 from streamer.records.frame import rfc3339
 from streamer.records.identity import FrameId
 
@@ -43,13 +43,50 @@ class BBox:
 
 @dataclass(frozen=True, slots=True)
 class DetectedObject:
-    """One object in a frame. `id`: the track's, or the index within the frame where nothing tracks."""
+    """One object in a frame.
+
+    id: the track's, counted from 1 in each epoch; empty if it has none yet. Where nothing tracks, the object's index
+        in the frame.
+    info: `track` is `tentative` while the track may still turn out to be nothing.
+    """
 
     id: str
     bbox: BBox
     type: str
     confidence: float
     info: Mapping[str, str] = field(default_factory=dict)
+
+    def to_fields(self) -> dict[str, Any]:
+        """As JSON values: pixels to the hundredth, confidence to the ten thousandth."""
+        box = self.bbox
+        return {
+            "id": self.id,
+            "bbox": {
+                "leftX": round(float(box.left), 2),
+                "topY": round(float(box.top), 2),
+                "rightX": round(float(box.right), 2),
+                "bottomY": round(float(box.bottom), 2),
+            },
+            "type": self.type,
+            "confidence": round(float(self.confidence), 4),
+            "info": dict(self.info),
+        }
+
+    @classmethod
+    def from_fields(cls, record: Mapping[str, Any]) -> Self:
+        """The reverse.
+
+        Raises:
+            KeyError, TypeError, AttributeError: it is none.
+        """
+        box = record["bbox"]
+        return cls(
+            text(record["id"]),
+            BBox(real(box["leftX"]), real(box["topY"]), real(box["rightX"]), real(box["bottomY"])),
+            text(record["type"]),
+            real(record["confidence"]),
+            {key: text(value) for key, value in record.get("info", {}).items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +96,8 @@ class Result:
     captured_ms: when the producer got the picture, ms since 1970.
     source_time: the source's own time in seconds, see FrameHeader.
     width, height: of the upright source picture, in pixels.
+    candidates: what the detector was less sure of than an object has to be; it lets a tracker follow what is half
+        hidden. None where nothing tracks.
     engine: what found it: name, version, model and its hash.
     latency_ms: time spent per stage, in ms, in the order of the stages.
     """
@@ -76,6 +115,7 @@ class Result:
     engine: Mapping[str, str] = field(default_factory=dict)
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     traceparent: str = ""
+    candidates: tuple[DetectedObject, ...] | None = None
 
     @property
     def redis_id(self) -> str:
@@ -90,7 +130,7 @@ class Result:
             "id": str(self.id),
             "timestamp": rfc3339(self.captured_ms),
             "sensorId": self.stream,
-            "objects": [_object_json(o) for o in self.objects],
+            "objects": [o.to_fields() for o in self.objects],
             "pipeline": self.pipeline,
             "epoch": self.id.epoch,
             "sequence": self.id.sequence,
@@ -103,24 +143,27 @@ class Result:
         record.update({key: value for key, value in optional.items() if value is not None})
         if self.traceparent:
             record["traceparent"] = self.traceparent
+        if self.candidates is not None:
+            record["candidates"] = [o.to_fields() for o in self.candidates]
         return orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
 
     @classmethod
     def _from(cls, record: Mapping[str, Any]) -> Self:
         return cls(
-            _text(record["pipeline"]),
-            _text(record["sensorId"]),
-            FrameId(_count(record["epoch"]), _count(record["sequence"])),
-            _unix_ms(record["timestamp"]),
-            _count(record["width"]),
-            _count(record["height"]),
-            tuple([_object(o) for o in record["objects"]]),
-            None if record.get("sourceTime") is None else _float(record["sourceTime"]),
-            None if record.get("index") is None else _count(record["index"]),
-            None if record.get("pts") is None else _integer(record["pts"]),
-            {key: _text(value) for key, value in record["engine"].items()},
-            {key: _float(value) for key, value in record["latencyMs"].items()},
-            _text(record.get("traceparent", "")),
+            text(record["pipeline"]),
+            text(record["sensorId"]),
+            FrameId(count(record["epoch"]), count(record["sequence"])),
+            unix_ms(record["timestamp"]),
+            count(record["width"]),
+            count(record["height"]),
+            tuple([DetectedObject.from_fields(o) for o in record["objects"]]),
+            None if record.get("sourceTime") is None else real(record["sourceTime"]),
+            None if record.get("index") is None else count(record["index"]),
+            None if record.get("pts") is None else integer(record["pts"]),
+            {key: text(value) for key, value in record["engine"].items()},
+            {key: real(value) for key, value in record["latencyMs"].items()},
+            text(record.get("traceparent", "")),
+            tuple([DetectedObject.from_fields(o) for o in record["candidates"]]) if "candidates" in record else None,
         )
 
 
@@ -177,13 +220,13 @@ class Gap:
     @classmethod
     def _from(cls, record: Mapping[str, Any]) -> Self:
         return cls(
-            _text(record["pipeline"]),
-            _text(record["sensorId"]),
-            FrameId(_count(record["epoch"]), _count(record["first"])),
-            None if record["last"] is None else _count(record["last"]),
+            text(record["pipeline"]),
+            text(record["sensorId"]),
+            FrameId(count(record["epoch"]), count(record["first"])),
+            None if record["last"] is None else count(record["last"]),
             GapReason(record["reason"]),
-            _unix_ms(record["timestamp"]),
-            _text(record.get("detail", "")),
+            unix_ms(record["timestamp"]),
+            text(record.get("detail", "")),
         )
 
 
@@ -221,11 +264,11 @@ class End:
     @classmethod
     def _from(cls, record: Mapping[str, Any]) -> Self:
         return cls(
-            _text(record["pipeline"]),
-            _text(record["sensorId"]),
-            FrameId(_count(record["epoch"]), _count(record["sequence"])),
-            _unix_ms(record["timestamp"]),
-            _text(record.get("error", "")),
+            text(record["pipeline"]),
+            text(record["sensorId"]),
+            FrameId(count(record["epoch"]), count(record["sequence"])),
+            unix_ms(record["timestamp"]),
+            text(record.get("error", "")),
         )
 
 
@@ -251,68 +294,6 @@ def parse_detection(value: bytes | str) -> Detection:
                 raise ValueError(f"kind {kind!r}")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RecordError(f"not a detections record: {error!r:.200}") from None
-
-
-def _object_json(o: DetectedObject) -> dict[str, Any]:
-    box = o.bbox
-    return {
-        "id": o.id,
-        "bbox": {
-            "leftX": round(float(box.left), 2),
-            "topY": round(float(box.top), 2),
-            "rightX": round(float(box.right), 2),
-            "bottomY": round(float(box.bottom), 2),
-        },
-        "type": o.type,
-        "confidence": round(float(o.confidence), 4),
-        "info": dict(o.info),
-    }
-
-
-def _object(record: Mapping[str, Any]) -> DetectedObject:
-    box = record["bbox"]
-    return DetectedObject(
-        _text(record["id"]),
-        BBox(_float(box["leftX"]), _float(box["topY"]), _float(box["rightX"]), _float(box["bottomY"])),
-        _text(record["type"]),
-        _float(record["confidence"]),
-        {key: _text(value) for key, value in record.get("info", {}).items()},
-    )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.80} is no text")
-    return value
-
-
-def _integer(value: object) -> int:
-    if type(value) is not int:  # a bool is an int too
-        raise TypeError(f"{value!r:.80} is no integer")
-    return value
-
-
-def _count(value: object) -> int:
-    number = _integer(value)
-    if number < 0:
-        raise ValueError(f"{number} is negative")
-    return number
-
-
-def _float(value: object) -> float:
-    if type(value) is float:
-        return value
-    return float(_integer(value))
-
-
-def _unix_ms(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"time {text} without its zone")
-    ms = round(moment.timestamp() * 1000)
-    if ms < 0:
-        raise ValueError(f"time {text} before 1970")
-    return ms
 
 
 def _utf8(text: str) -> str:

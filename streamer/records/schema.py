@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from streamer.records.stream import PipelineDefinition, StreamDefinition
 
-NAMES = ("frame", "frame-end", "result", "gap", "end", "stream", "pipeline")
+NAMES = ("frame", "frame-end", "result", "gap", "end", "event", "stream", "pipeline")
 """frame, frame-end: the headers of a record on `frames`, as an object of strings. result, gap, end: on `detections`.
-stream: on `streams`. pipeline: on `pipelines`."""
+event: on `events`. stream: on `streams`. pipeline: on `pipelines`."""
 
 GENERATED: dict[str, type[BaseModel]] = {"stream": StreamDefinition, "pipeline": PipelineDefinition}
 

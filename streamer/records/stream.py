@@ -66,6 +66,51 @@ class Mask(_Record):
     mode: Literal["fill", "pixelate"] = "fill"
 
 
+Coordinate = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+Point = tuple[Coordinate, Coordinate]
+
+
+class _Place(_Record):
+    """What zones and lines have in common."""
+
+    name: Annotated[str, _name("zone or line")]
+    classes: tuple[str, ...] = Field((), description="of the objects that count; empty: all")
+    anchor: Literal["bottom", "centre"] = Field(
+        "bottom",
+        description="the point of a box that counts: the middle of its lower edge, where a thing stands, or its centre",
+    )
+    margin: float = Field(
+        0.1,
+        ge=0,
+        le=10,
+        description="how far beyond the border the point must be to have changed sides, in sizes of "
+        "the object (mean of width and height)",
+    )
+    min_s: float = Field(0.5, ge=0, le=3600, description="seconds of source time that it must stay there to count")
+
+
+class Zone(_Place):
+    """A polygon, in upright source pixels; everything that its outline goes around belongs to it."""
+
+    points: tuple[Point, ...] = Field(min_length=3, max_length=100)
+    dwell_s: float | None = Field(
+        None, gt=0, le=1e6, description="an event when an object has been inside for so many seconds; none: no event"
+    )
+
+
+class Line(_Place):
+    """From one point to another, in upright source pixels; left and right as seen from its start towards its end."""
+
+    start: Point
+    end: Point
+
+    @model_validator(mode="after")
+    def _long(self) -> Self:
+        if self.start == self.end:
+            raise ValueError("a line's start and end are two points")
+        return self
+
+
 class StreamDefinition(_Record):
     """A stream: its source and everything that is done to it before and after the log.
 
@@ -93,6 +138,9 @@ class StreamDefinition(_Record):
     )
     pace: Literal["realtime", "fast"] = Field("realtime", description="files: by their own clock, or as fast as wanted")
     loop: bool = Field(False, description="files: start again at the end, for ever")
+    track: bool = Field(False, description="objects keep one id while they are in view")
+    zones: tuple[Zone, ...] = Field((), max_length=50, description="who enters, stays and leaves makes events")
+    lines: tuple[Line, ...] = Field((), max_length=50, description="who crosses one makes an event")
     pipelines: tuple[Annotated[str, _name("pipeline")], ...] = Field(("main",), min_length=1)
     paused: bool = False
     managed: bool = Field(True, description="false: served by the one `streamer produce SOURCE` that wrote it")
@@ -102,6 +150,11 @@ class StreamDefinition(_Record):
         if self.pace == "fast" and self.freshness != "every":
             # At full speed a frame's age says nothing: everything but the newest would be skipped.
             raise ValueError("pace fast needs freshness every")
+        names = [place.name for place in (*self.zones, *self.lines)]
+        if len(names) != len(set(names)):
+            raise ValueError("zones and lines need names of their own")
+        if names and not self.track:
+            raise ValueError("zones and lines need track")
         return self
 
     @property

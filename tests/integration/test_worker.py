@@ -166,6 +166,28 @@ def test_a_killed_worker_s_frames_go_to_the_others_once(rig: Rig) -> None:
         assert rig.mirrored(stream) == [row for row in rows if row["sensorId"] == stream]
 
 
+@pytest.mark.parametrize("killed", [True, False])
+def test_tracks_outlive_the_worker(rig: Rig, killed: bool) -> None:
+    rig.define("a", track=True)
+    worker = start_process(rig.settings, "detect", "--model", rig.settings.detect.model)
+    try:
+        for sequence in range(6):
+            rig.put(header("a", sequence, source_time=sequence / 10))
+        rig.detections(lambda rows: len(rows) == 6)
+    finally:
+        worker.kill() if killed else worker.terminate()
+        worker.communicate(timeout=20)
+    for sequence in range(6, 12):
+        rig.put(header("a", sequence, source_time=sequence / 10))
+    rig.put(EndHeader("a", FrameId(1, 12), 1))
+    with running(rig.settings):
+        rows = rig.detections(ends("a"))
+    objects = [row["objects"][0] for row in rows if row["kind"] == "frame"]
+    assert [one["id"] for one in objects] == ["1"] * 12
+    # A track that is begun anew would be tentative again.
+    assert [one["info"] for one in objects] == [{"track": "tentative"}] * 2 + [{}] * 10
+
+
 def test_two_workers_share_and_a_clean_stop_hands_over_at_once(rig: Rig) -> None:
     streams = [f"s{n}" for n in range(6)]
     rig.define(*streams)

