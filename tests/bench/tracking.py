@@ -210,8 +210,8 @@ def main() -> None:
 def describe(quality: Quality) -> str:
     """In one line."""
     return (
-        f"MOTA {quality.mota:.3f}, IDF1 {quality.idf1:.3f}, switches {quality.switches}, fragments "
-        f"{quality.fragments}, of {quality.objects} boxes {quality.objects - quality.found} missed, {quality.false} false"
+        f"MOTA {quality.mota:.3f}, IDF1 {quality.idf1:.3f}, {quality.switches} switches, {quality.fragments} fragments, "
+        f"of {quality.objects} boxes {quality.objects - quality.found} missed, {quality.false} false"
     )
 
 

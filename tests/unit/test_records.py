@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from math import isclose
 from typing import Any
 
@@ -11,13 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from streamer.errors import RecordError
+from streamer.errors import RecordError, UsageError
 from streamer.records import (
     BBox,
     DetectedObject,
     Detection,
+    Direction,
     End,
     EndHeader,
+    Event,
+    EventKind,
     FrameHeader,
     FrameId,
     Gap,
@@ -28,7 +32,7 @@ from streamer.records import (
     rfc3339,
 )
 from streamer.records.schema import GENERATED, NAMES, generate, schema
-from streamer.records.stream import Crop, Mask, PipelineDefinition, StreamDefinition, parse_definition
+from streamer.records.stream import Crop, Line, Mask, PipelineDefinition, StreamDefinition, Zone, parse_definition
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 counts = st.integers(0, 2**63 - 1)
@@ -92,6 +96,26 @@ gaps = st.builds(
     text,
 )
 ends = st.builds(End, names, names, ids, moments, text)
+events = st.builds(
+    Event,
+    pipeline=names,
+    stream=names,
+    frame=ids,
+    number=counts,
+    life=text,
+    kind=st.sampled_from(EventKind),
+    object=objects,
+    began_ms=moments,
+    ended_ms=moments,
+    seconds=st.integers(0, 10**9).map(lambda ms: ms / 1000),
+)
+place_events = st.builds(
+    lambda event, place, direction, counts: replace(event, place=place, direction=direction, counts=counts),
+    events,
+    names,
+    st.none() | st.sampled_from(Direction),
+    st.dictionaries(st.sampled_from(["inside", "entered"]), counts),
+)
 KINDS = {Result: "result", Gap: "gap", End: "end"}
 VALIDATORS = {name: Draft202012Validator(schema(name)) for name in NAMES}
 
@@ -117,6 +141,14 @@ def test_detections_are_as_their_schema_says(record: Detection) -> None:
     line = record.to_json()
     assert b"\n" not in line
     VALIDATORS[KINDS[type(record)]].validate(json.loads(line))
+
+
+@given(events | place_events)
+def test_events_there_and_back_as_their_schema_says(event: Event) -> None:
+    line = event.to_json()
+    assert b"\n" not in line
+    VALIDATORS["event"].validate(json.loads(line))
+    assert Event.from_json(line) == event
 
 
 HEADER = FrameHeader(
@@ -179,6 +211,18 @@ json_values = st.recursive(
 def test_values_of_others_raise_a_record_error(value: bytes) -> None:
     with pytest.raises(RecordError):
         parse_detection(value)
+    with pytest.raises(RecordError):
+        Event.from_json(value)
+
+
+@given(place_events, st.data())
+def test_events_that_were_tampered_with_parse_to_what_can_be_written_or_raise_a_record_error(
+    event: Event, data: st.DataObject
+) -> None:
+    fields = json.loads(event.to_json())
+    fields[data.draw(st.sampled_from(sorted(fields)))] = data.draw(json_values)
+    with suppress(RecordError):
+        Event.from_json(json.dumps(fields)).to_json()
 
 
 @given(results | gaps | ends, st.data())
@@ -260,6 +304,16 @@ def test_generated_schemas_are_current(name: str) -> None:
             ),
         ),
         (
+            "stream",
+            StreamDefinition(
+                id="gate",
+                source="clip.mp4",
+                track=True,
+                zones=(Zone(name="yard", points=((0, 0), (10, 0), (10, 10)), classes=("person",), dwell_s=60),),
+                lines=(Line(name="door", start=(0, 0), end=(10, 0), anchor="centre"),),
+            ),
+        ),
+        (
             "pipeline",
             PipelineDefinition(
                 name="main", model="m.onnx", model_sha256="0" * 64, width=416, height=416, classes=("person",)
@@ -272,6 +326,27 @@ def test_definitions_are_as_their_schema_says_and_come_back(
 ) -> None:
     VALIDATORS[name].validate(json.loads(record.to_json()))
     assert parse_definition(type(record), record.to_json()) == record
+
+
+SQUARE = {"name": "yard", "points": [[0, 0], [10, 0], [10, 10]]}
+GATE = {"name": "door", "start": [0, 0], "end": [10, 0]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"zones": [SQUARE | {"points": [[0, 0], [1, 1]]}]}, "zones.0.points"),
+        ({"zones": [SQUARE | {"points": [[0, 0], [1, 1], [float("inf"), 2]]}]}, "zones.0.points.2.0"),
+        ({"zones": [SQUARE | {"name": "a b"}]}, "zones.0.name"),
+        ({"zones": [SQUARE, SQUARE]}, "names of their own"),
+        ({"zones": [SQUARE], "lines": [GATE | {"name": "yard"}]}, "names of their own"),
+        ({"lines": [GATE | {"end": [0, 0]}]}, "lines.0: a line's start and end are two points"),
+        ({"lines": [GATE], "track": False}, "need track"),
+    ],
+)
+def test_wrong_zones_and_lines_are_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_definition(StreamDefinition, {"id": "gate", "source": "clip.mp4", "track": True} | fields)
 
 
 @pytest.mark.parametrize(
