@@ -61,7 +61,7 @@ def _integers(openvino: Any, file: OnnxFile, spec: InputSpec) -> Integers:
             if _chosen[file.sha256] is Integers.NONE:
                 _log.warning(
                     "OpenVINO's INT8 kernels compute %s wrongly on this processor, so they are off: it is right, and "
-                    "not faster than FP32; `streamer export` makes INT8 files that are right everywhere",
+                    "not faster than FP32; INT8 files of networks with ReLU are right everywhere",
                     file.path,
                 )
         return _chosen[file.sha256]

@@ -1,5 +1,6 @@
 """A model that is evaluated: what it finds, and what that costs."""
 
+import math
 import statistics
 import time
 from pathlib import Path
@@ -54,8 +55,8 @@ class Candidate:
 
     @property
     def cpu_ms_per_picture(self) -> float:
-        """Median of the times noted, in milliseconds: letterbox, network and boxes."""
-        return statistics.median(self._cpu_ms)
+        """Median of the times noted, in milliseconds: letterbox, network and boxes; nan if none was."""
+        return statistics.median(self._cpu_ms) if self._cpu_ms else math.nan
 
     def close(self) -> None:
         """Lets the engines go."""

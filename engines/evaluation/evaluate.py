@@ -15,7 +15,8 @@ from streamer.errors import UsageError
 if TYPE_CHECKING:
     from engines.training.dataset import Dataset, Picture
 
-_TIMED = 100  # pictures; the median of so many moves by under 1 % from run to run
+TIMED = 100
+"""Pictures whose time is taken; the median of so many moves by 1 % from run to run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +25,7 @@ class Evaluation:
 
     AP, AP50, per_class: see Scores. pictures: how many were looked at.
     cpu_ms_per_picture: milliseconds from decoded picture to boxes at the service's thresholds: letterbox, network,
-        NMS; the median.
+        NMS; the median; nan if none was timed.
     model, sha256, engine: what was evaluated, and in what.
     notes: what one should know of these figures, a line each.
     """
@@ -52,17 +53,21 @@ class Evaluation:
                 name: {"AP": _figure(each.AP), "AP50": _figure(each.AP50), "objects": each.objects}
                 for name, each in self.per_class.items()
             },
-            "cpu_ms_per_picture": round(self.cpu_ms_per_picture, 3),
+            "cpu_ms_per_picture": _figure(self.cpu_ms_per_picture),
             "notes": list(self.notes),
         }
 
 
 def evaluate(
-    candidates: Sequence[Candidate], dataset: "Dataset", one_more: Callable[[], None] = lambda: None
+    candidates: Sequence[Candidate],
+    dataset: "Dataset",
+    one_more: Callable[[], None] = lambda: None,
+    timed: int = TIMED,
 ) -> list[Evaluation]:
     """Shows every picture to all candidates in turn, so that their times were taken under the same conditions.
 
-    one_more: called after each picture. Pictures that turn out damaged are left out, with a note.
+    one_more: called after each picture. timed: how many, the first ones, are timed. Pictures that turn out damaged
+    are left out, with a note.
 
     Raises:
         UsageError: no picture can be decoded, or pycocotools is not installed.
@@ -72,7 +77,7 @@ def evaluate(
     damaged: list[str] = []
     for picture in dataset.pictures:
         try:
-            _show(picture, candidates if len(seen) % 2 else candidates[::-1], timed=len(seen) < _TIMED)
+            _show(picture, candidates if len(seen) % 2 else candidates[::-1], timed=len(seen) < timed)
             seen.append(picture)
         except PictureError as error:
             damaged.append(f"{picture.path} {error}: left out")

@@ -1,0 +1,134 @@
+"""`streamer export`: a trained network as an ONNX file."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engines.training.dataset import Dataset
+
+HELP = "make an ONNX file of a checkpoint, or one in FP16 or INT8 of another"
+EXAMPLES = (
+    "streamer export best.pt --output street.onnx",
+    "streamer export street.onnx --output street_fp16.onnx --precision fp16",
+    "streamer export street.onnx --output street_int8.onnx --precision int8 --calibrate streetset",
+    "streamer export best.pt --output street_416.onnx --size 416 --measure streetset",
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="checkpoint of `streamer train`, or ONNX file")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="ONNX file to write")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="default: fp32")
+    parser.add_argument("--measure", type=Path, metavar="DATASET", help="compare before and after on its val pictures")
+    parser.add_argument("--split", default="val", metavar="NAME", help="part that is measured on (default: val)")
+    parser.add_argument(
+        "--engine", default="onnxruntime", metavar="NAME", help="what it is measured in (default: onnxruntime)"
+    )
+    checkpoint = parser.add_argument_group("from a checkpoint")
+    checkpoint.add_argument("--size", type=int, metavar="N", help="side of the input (default: as it was trained)")
+    checkpoint.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per inference; 0: any (1)")
+    checkpoint.add_argument("--license", default="not stated", metavar="NAME", help="of the weights, for the metadata")
+    integers = parser.add_argument_group("to int8")
+    integers.add_argument("--calibrate", type=Path, metavar="DATASET", help="pictures like those of the service")
+    integers.add_argument("--calibrate-split", default="train", metavar="NAME", help="part of it (default: train)")
+    integers.add_argument("--pictures", type=int, default=200, metavar="N", help="to calibrate with (default: 200)")
+    integers.add_argument("--loss", type=float, default=0.01, metavar="AP50", help="that is allowed (default: 0.01)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the file; prints what was lost and what a picture costs, where there are pictures to tell by."""
+    _check(arguments)
+    from engines.evaluation.report import table
+    from engines.export.export import write
+    from engines.export.measuring import measured
+
+    model = _source(arguments)
+    test = _dataset(arguments.measure or arguments.calibrate, arguments.split)
+    changed = _changed(arguments, model, test)
+    write(changed, arguments.output)
+    print(f"{arguments.output}: {arguments.precision}, {arguments.output.stat().st_size / 1e6:.2f} MB")
+    if test:
+        both = [changed] if arguments.precision == "fp32" else [changed, model]
+        names = [str(arguments.output), f"{arguments.model} in fp32"][: len(both)]
+        print(table(measured(both, names, test, arguments.engine)))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    import importlib.util
+
+    from streamer.errors import UsageError
+
+    if importlib.util.find_spec("onnx") is None:
+        raise UsageError("export needs onnx: pip install 'streamer[export]'")
+    from_onnx = _is_onnx(arguments.model)
+    if from_onnx and (arguments.size is not None or arguments.batch != 1):
+        raise UsageError(f"--size and --batch are for checkpoints; in {arguments.model} they are fixed")
+    if from_onnx and arguments.precision == "fp32":
+        raise UsageError(f"{arguments.model} is an ONNX file already; say --precision fp16 or int8")
+    if arguments.precision == "int8" and not arguments.calibrate:
+        raise UsageError("int8 is calibrated on pictures like those of the service; name some by --calibrate")
+    if arguments.precision != "int8" and arguments.calibrate:
+        raise UsageError(f"--calibrate is for --precision int8, this is {arguments.precision}; or say --measure")
+    for name, least in {"batch": 0, "pictures": 1, "loss": 0}.items():
+        if getattr(arguments, name) < least:
+            raise UsageError(f"--{name} is {getattr(arguments, name)}; give at least {least}")
+    _check_output(arguments)
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    from streamer.errors import UsageError
+
+    if not arguments.output.absolute().parent.is_dir():
+        raise UsageError(f"--output {arguments.output}: no such folder")
+    if arguments.output.is_dir():
+        raise UsageError(f"--output {arguments.output} is a folder; name a file in it")
+    if arguments.output.exists() and arguments.model.exists() and arguments.output.samefile(arguments.model):
+        raise UsageError(f"--output {arguments.output} is MODEL itself; give the result another name")
+
+
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx"
+
+
+def _source(arguments: argparse.Namespace) -> Any:
+    from engines.export.sources import Shape, from_checkpoint, from_onnx
+
+    if _is_onnx(arguments.model):
+        return from_onnx(arguments.model)
+    return from_checkpoint(arguments.model, Shape(arguments.size, arguments.batch, arguments.license))
+
+
+def _changed(arguments: argparse.Namespace, model: Any, test: "Dataset | None") -> Any:
+    """The model in the precision that is wanted."""
+    import sys
+
+    from engines.export.export import Calibration, in_half, in_integers
+
+    if arguments.precision == "fp32":
+        return model
+    if arguments.precision == "fp16":
+        return in_half(model)
+    pictures = _dataset(arguments.calibrate, arguments.calibrate_split)
+    assert pictures is not None  # seen to by _check, as is that there is a test
+    assert test is not None
+    calibration = Calibration(pictures, arguments.pictures, test, arguments.engine, arguments.loss)
+    found = in_integers(model, calibration, lambda line: print(line, file=sys.stderr))
+    alone = ", ".join(found.left_alone)
+    print(f"{found.layers - len(found.left_alone)} of {found.layers} convolutions in 8 bits; left alone: {alone}")
+    return found.model
+
+
+def _dataset(path: Path | None, split: str) -> "Dataset | None":
+    import sys
+
+    from engines.training.dataset import read_dataset
+
+    if path is None:
+        return None
+    dataset = read_dataset(path, split)
+    for problem in dataset.problems:
+        print(problem, file=sys.stderr)
+    return dataset

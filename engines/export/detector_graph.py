@@ -1,0 +1,81 @@
+"""A detector of ours as an ONNX model in YOLOv8's layout, which most tools read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from torch import nn
+
+from engines.export.layers import GraphWriter, write_layers
+from engines.training.network import LARGEST_DISTANCE, STRIDES, anchors
+
+OPSET = 17
+_IR_VERSION = 8  # that of opset 17's time: readers of 2022 and later take it
+IMAGE, OUTPUT = "images", "output0"  # the names that Ultralytics gives
+
+
+def detector_model(network: nn.Module, classes: int, size: int, batch: int, properties: Mapping[str, str]) -> Any:
+    """The ONNX model of a network in eval mode.
+
+    Its input: `images`, float32 (batch, 3, size, size), RGB, 0 to 1. Its output: `output0`, float32 (batch,
+    4 + classes, anchors): centre x and y, width and height in pixels of the input, and class probabilities.
+
+    network: as of engines.training.network, gives logarithms and logits per stride. batch: 0: any number.
+    properties: the metadata.
+
+    Raises:
+        ModelError: the network has a layer that can't be exported.
+    """
+    writer = GraphWriter()
+    levels = write_layers(network, IMAGE, writer)
+    _boxes(levels, classes, size, writer)
+    pictures = batch or "batch"
+    count = sum((size // stride) ** 2 for stride in STRIDES)
+    graph = helper.make_graph(
+        writer.nodes,
+        "detector",
+        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, [pictures, 3, size, size])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [pictures, 4 + classes, count])],
+        list(writer.weights.values()),
+    )
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="streamer")
+    helper.set_model_props(model, dict(properties))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _boxes(levels: list[str], classes: int, size: int, writer: GraphWriter) -> None:
+    """From logarithms of distances and logits, per level, to `output0`; as `engines.training.network.finished`."""
+    centres, strides = _cells(size)
+    flat = writer.weight("rows", np.array([0, 4 + classes, -1], np.int64))
+    rows = [writer.node("Reshape", [level, flat], f"{level}.rows") for level in levels]
+    answer = writer.node("Concat", rows, "answer", axis=2)
+    _split(writer, answer, ["logarithms", "logits"], [4, classes])
+    limit = writer.weight("largest_distance", np.float32(LARGEST_DISTANCE))
+    limited = writer.node("Clip", ["logarithms", "", limit], "limited")
+    distances = writer.node("Exp", [limited], "cells")
+    distances = writer.node("Mul", [distances, writer.weight("strides", strides)], "distances")
+    _split(writer, distances, ["before", "after"], [2, 2])
+    shift = writer.node("Sub", ["after", "before"], "twice_shift")
+    shift = writer.node("Mul", [shift, writer.weight("half", np.float32(0.5))], "shift")
+    middle = writer.node("Add", [shift, writer.weight("centres", centres)], "middle")
+    extent = writer.node("Add", ["before", "after"], "extent")
+    probabilities = writer.node("Sigmoid", ["logits"], "probabilities")
+    writer.node("Concat", [middle, extent, probabilities], OUTPUT, axis=1)
+
+
+def _split(writer: GraphWriter, given: str, parts: list[str], sizes: list[int]) -> None:
+    """Along the channels."""
+    lengths = writer.weight(f"{given}.sizes", np.array(sizes, np.int64))
+    writer.nodes.append(helper.make_node("Split", [given, lengths], parts, name=f"{given}.split", axis=1))
+
+
+def _cells(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Centres (1, 2, anchors) in pixels, and strides (1, 1, anchors)."""
+    centres, strides = anchors([torch.empty(1, 1, size // stride, size // stride) for stride in STRIDES])
+    return centres.T[None].numpy(), strides[None, None].numpy()

@@ -1,0 +1,31 @@
+"""What an exported file says of itself, under the keys that Ultralytics writes and its tools look for.
+
+Source: Ultralytics, `ultralytics/engine/exporter.py` (Exporter.__call__).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from streamer import __version__
+
+
+def metadata(
+    names: Sequence[str], size: int, batch: int, license_name: str, made: datetime | None = None
+) -> dict[str, str]:
+    """Of a detector with square input. batch: pictures per inference, 0: any number. made: when; None: now."""
+    return {
+        "description": f"Detector of {', '.join(names)}",
+        "author": "streamer",
+        "date": (made or datetime.now(UTC)).isoformat(timespec="seconds"),
+        "version": __version__,
+        "license": license_name,
+        "docs": "docs/models.md",
+        "stride": "32",
+        "task": "detect",
+        "batch": str(batch or 1),
+        "imgsz": str([size, size]),
+        "names": str(dict(enumerate(names))),
+        "args": str({"batch": batch or 1, "dynamic": not batch, "half": False, "int8": False, "nms": False}),
+        "channels": "3",
+        "end2end": "False",
+    }

@@ -1,0 +1,58 @@
+"""Where an export starts: a checkpoint, or an ONNX file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engines.export.graph_reading import load_model
+from engines.onnx_file import read_onnx
+from streamer.errors import ModelError, UsageError
+
+_STRIDE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is open in a checkpoint.
+
+    size: side of the input in pixels, None: what it was trained for. batch: pictures per inference, 0: any number.
+    license_name: of the weights, as it is written into the file.
+    """
+
+    size: int | None = None
+    batch: int = 1
+    license_name: str = "not stated"
+
+
+def from_checkpoint(path: Path, shape: Shape) -> Any:
+    """The ONNX model, float32, of a checkpoint of `streamer train`.
+
+    Raises:
+        ModelError: it is no checkpoint.
+        UsageError: PyTorch is not installed, or there can be no such size.
+    """
+    try:
+        from engines.export.detector_graph import detector_model
+        from engines.training.checkpoint import load_checkpoint
+    except ImportError:
+        raise UsageError("reading a checkpoint needs PyTorch: pip install 'streamer[train]'") from None
+    from engines.export.metadata import metadata
+
+    checkpoint = load_checkpoint(path, "cpu")
+    size = shape.size or checkpoint.size
+    if size < _STRIDE or size % _STRIDE:
+        raise UsageError(f"--size {size}: give a multiple of {_STRIDE}")
+    properties = metadata(checkpoint.names, size, shape.batch, shape.license_name)
+    return detector_model(checkpoint.network(), len(checkpoint.names), size, shape.batch, properties)
+
+
+def from_onnx(path: Path) -> Any:
+    """The model in an ONNX file, float32.
+
+    Raises:
+        ModelError: it can't be read, or isn't in float32.
+    """
+    precision = read_onnx(path).precision
+    if precision != "fp32":
+        raise ModelError(f"{path}: it is in {precision} already; start from the file in fp32")
+    return load_model(path)
