@@ -1,0 +1,1 @@
+"""What tracks mean: objects come and go, enter and leave zones, cross lines. See `engine`."""
