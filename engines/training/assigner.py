@@ -73,8 +73,8 @@ def assign(probabilities: Tensor, boxes: Tensor, centres: Tensor, strides: Tenso
 
 
 def inside(centres: Tensor, boxes: Tensor) -> Tensor:
-    """Bool (B, M, A): which of the centres (A, 2) lie in which of the boxes (B, M, 4)."""
-    x, y = centres.unbind(1)
+    """Bool (B, M, A): which of the centres, (A, 2) or (B, A, 2), lie in which of the boxes (B, M, 4)."""
+    x, y = centres.unsqueeze(-3).unbind(-1)
     left, top, right, bottom = boxes[..., None].unbind(2)
     return (x > left) & (x < right) & (y > top) & (y < bottom)
 

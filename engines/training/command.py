@@ -52,6 +52,10 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn by lot")
     group.add_argument("--init", type=Path, metavar="FILE", help="weights or a checkpoint to start from")
     group.add_argument("--teacher", type=Path, metavar="FILE", help="ONNX detector for classes that are not labelled")
+    group.add_argument(
+        "--distil", choices=("once", "live"), default="once",
+        help="the teacher looks at each picture once (default), or at every batch as it is learnt from (for GPUs)",
+    )  # fmt: skip
     group.add_argument("--validate-every", type=_positive, default=5, metavar="N", help="epochs; default: %(default)s")
 
 

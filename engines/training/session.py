@@ -19,8 +19,8 @@ from engines.training.network import Network, NetworkConfig, build_network
 from engines.training.progress import Progress
 from engines.training.report import write_report
 from engines.training.schedule import Schedule
-from engines.training.teacher import Teacher
-from engines.training.trainer import BEST, LAST, Settings, State, Trainer, Validate, new_state, resumed_state
+from engines.training.teacher import Teacher, without_pseudo
+from engines.training.trainer import BEST, LAST, Settings, State, Teach, Trainer, Validate, new_state, resumed_state
 from engines.training.validation import predict
 from streamer.errors import UsageError
 
@@ -45,6 +45,7 @@ def train(arguments: argparse.Namespace) -> None:
     threads = arguments.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     torch.manual_seed(arguments.seed)
+    torch.backends.cudnn.benchmark = True  # all batches of a size are alike
     folder.mkdir(parents=True, exist_ok=True)
     batches = _batches(arguments, device, threads)
     schedule = _schedule(arguments, len(batches))
@@ -64,8 +65,8 @@ def train(arguments: argparse.Namespace) -> None:
         arguments=told,
     )
     dataset = _validation_set(arguments)
-    validate = _validation(dataset, batches.names, schedule.sizes[-1])
-    if Trainer(settings, schedule, batches, state, progress, validate).run():
+    validate, teach = _validation(dataset, batches.names), _teach(arguments, batches.names, device)
+    if Trainer(settings, schedule, batches, state, progress, validate, teach).run():
         progress.note(f"{_report(folder, state, dataset, batches.names, schedule.sizes[-1])}: what it came to")
     else:
         progress.note(f"{folder}: time is up; the same command goes on from here")
@@ -114,11 +115,15 @@ def _device(name: str) -> torch.device:
 
 
 def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) -> Batches:
-    datasets = [_dataset(path, arguments) for path in arguments.datasets]
+    datasets = [dataset for path in arguments.datasets if (dataset := _dataset(path, arguments)).pictures]
+    if not datasets:
+        raise UsageError(f"--leave-out {' '.join(arguments.leave_out)} leaves no picture")
     _check_sources(arguments.labelled, datasets)
-    if arguments.teacher:
+    if arguments.teacher and arguments.distil == "once":
         teacher = Teacher(arguments.teacher, arguments.output, threads)
         datasets = [teacher.taught(dataset, _tell) for dataset in datasets]
+    elif arguments.teacher:
+        datasets = [without_pseudo(dataset) for dataset in datasets]
     batches = Batches(
         datasets,
         arguments.sizes[-1],
@@ -137,8 +142,6 @@ def _dataset(path: Path, arguments: argparse.Namespace) -> Dataset:
     for problem in dataset.problems:
         _note(problem)
     pictures = tuple(each for each in dataset.pictures if each.source not in arguments.leave_out)
-    if not pictures:
-        raise UsageError(f"{path}: --leave-out {' '.join(arguments.leave_out)} leaves no picture")
     return replace(dataset, pictures=pictures, labelled=_labels_of(dataset, arguments.labelled))
 
 
@@ -184,12 +187,20 @@ def _schedule(arguments: argparse.Namespace, steps: int) -> Schedule:
     return Schedule(arguments.epochs, steps, rate, min(_WARM_UP, steps), tuple(arguments.sizes))
 
 
-def _validation(dataset: Dataset | None, names: Sequence[str], size: int) -> Validate | None:
+def _teach(arguments: argparse.Namespace, names: Sequence[str], device: torch.device) -> Teach | None:
+    if not arguments.teacher or arguments.distil == "once":
+        return None
+    from engines.training.live_teacher import LiveTeacher
+
+    return LiveTeacher(arguments.teacher, names, device).taught
+
+
+def _validation(dataset: Dataset | None, names: Sequence[str]) -> Validate | None:
     """What measures a network on the data set, if there is one."""
     if dataset is None:
         return None
 
-    def measure(network: Network) -> dict[str, float]:
+    def measure(network: Network, size: int) -> dict[str, float]:
         scores = score(predict(network, names, size, dataset), dataset)
         per_class = {f"AP50 {name}": each.AP50 for name, each in scores.per_class.items()}
         return {"AP": scores.AP, "AP50": scores.AP50, **per_class}

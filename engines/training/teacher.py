@@ -20,7 +20,7 @@ from streamer.errors import UsageError
 from streamer.settings import DetectSettings
 
 CONFIDENCE = 0.05  # from which a box of the teacher's is a soft label
-_IOU = 0.6
+IOU = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Teacher:
         gaps = [picture for picture in dataset.pictures if len(dataset.known(picture.source)) < len(dataset.names)]
         if not gaps:
             return dataset
-        settings = DetectSettings(model=str(self.file), confidence=CONFIDENCE, iou=_IOU)
+        settings = DetectSettings(model=str(self.file), confidence=CONFIDENCE, iou=IOU)
         detector = open_detector(settings, self.threads)
         try:
             found = self._answers(detector, gaps, tell)
@@ -86,6 +86,12 @@ def softened(picture: Picture, found: Detections, known: frozenset[int]) -> Pict
     )
 
 
+def without_pseudo(dataset: Dataset) -> Dataset:
+    """The data set without the labels that some teacher gave it, where another teacher will give its own."""
+    pictures = [softened(each, Detections.none(), dataset.known(each.source)) for each in dataset.pictures]
+    return replace(dataset, pictures=tuple(pictures))
+
+
 def _ask(detector: Detector, picture: Picture) -> Detections:
     try:
         pixels = picture.file.pixels()
@@ -123,7 +129,7 @@ def _write(cache: Path, found: Sequence[Detections]) -> None:
 
 def _read(cache: Path) -> list[Detections]:
     try:
-        with np.load(cache) as arrays:
+        with cache.open("rb") as file, np.load(file) as arrays:
             bounds = np.cumsum(arrays["counts"])[:-1]
             parts = [np.split(arrays[key], bounds) for key in ("boxes", "scores", "classes")]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):

@@ -57,8 +57,11 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-Validate = Callable[[Network], Mapping[str, float]]
-"""Figures of a network in eval mode, "AP50" among them."""
+Validate = Callable[[Network, int], Mapping[str, float]]
+"""Figures of a network in eval mode at an input size, "AP50" among them."""
+
+Teach = Callable[[Batch], Batch]
+"""Adds a teacher's labels to a batch."""
 
 
 class Trainer:
@@ -72,6 +75,7 @@ class Trainer:
         state: State,
         progress: Progress,
         validate: Validate | None = None,
+        teach: Teach | None = None,
     ) -> None:
         self.state = state
         self._settings = settings
@@ -79,6 +83,7 @@ class Trainer:
         self._batches = batches
         self._progress = progress
         self._validate = validate
+        self._teach = teach
         self._device = next(state.network.parameters()).device
         self._saved = time.monotonic()
 
@@ -101,7 +106,7 @@ class Trainer:
         sums, started = _Sums(self._device), time.monotonic()
         state.network.train()
         for batch in self._batches.epoch(state.epoch, size, mosaic, state.step):
-            sums.add(self._step(batch))
+            sums.add(self._step(self._teach(batch) if self._teach else batch))
             state.step += 1
             if self._progress.due():
                 self._progress.step(state.epoch, state.step, sums.means()["loss"])
@@ -137,7 +142,7 @@ class Trainer:
         state.epoch, state.step = state.epoch + 1, 0
         last = state.epoch == self._schedule.epochs
         if self._validate and (state.epoch % self._settings.validate_every == 0 or last):
-            row |= self._validate(state.average.network)
+            row |= self._validate(state.average.network, size)
             if row["AP50"] >= max((past.get("AP50", 0.0) for past in state.history), default=0.0):
                 save_checkpoint(self._settings.folder / BEST, self._checkpoint(None), half=True)
         state.history.append(row)
@@ -187,7 +192,7 @@ def optimizer_of(network: Network) -> Any:
     matrices = [weights for weights in network.parameters() if weights.ndim > 1]
     rest = [weights for weights in network.parameters() if weights.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": _DECAY}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=0.0)
+    return torch.optim.AdamW(groups, lr=0.0, fused=matrices[0].is_cuda)
 
 
 class _Sums:

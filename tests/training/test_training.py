@@ -110,7 +110,7 @@ def test_the_output_of_another_training_is_left_alone(
         (("--repeat", "c=2"), "no picture is from source 'c'"),
         (("--init", "missing.pt"), "missing.pt: can't be read"),
         (("--device", "quantum"), "no device is called 'quantum'"),
-        (("--leave-out", "a", "--leave-out", "b"), "leaves no picture"),
+        (("--leave-out", "a", "--leave-out", "b"), "--leave-out a b leaves no picture"),
     ],
 )
 def test_mistakes_are_told_in_a_line(

@@ -1,0 +1,82 @@
+"""Soft labels from a teacher: in the pictures that lack labels, for the classes that they lack, and found once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.detections import Detections
+from engines.training.dataset import Dataset, Picture, read_dataset
+from engines.training.teacher import Teacher, softened, without_pseudo
+from streamer.errors import UsageError
+from tests.training.drawn import draw
+from tests.unit.networks import constant_network, rows
+
+FOUND = Detections(
+    np.array([[1, 1, 9, 9], [20, 20, 40, 40]], np.float32), np.array([0.9, 0.2], np.float32), np.array([0, 1])
+)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """Pictures of source a with a box each, whose discs nobody has labelled, and of source b, where all is."""
+    found = read_dataset(draw(tmp_path, train=4, val=1), "train")
+    return replace(found, labelled={"a": frozenset({0})})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Finds a disc of .3 and a cat of .8 in every picture of 64 pixels; which class is which differs from the data."""
+    answer = rows((32, 32, 20, 20, 0.3, 0), (10, 10, 10, 10, 0, 0.8), count=84, width=6).transpose(0, 2, 1)
+    metadata = {"names": "['disc', 'cat']", "head": "yolov8"}
+    return constant_network(tmp_path / "t.onnx", {"output0": np.ascontiguousarray(answer)}, metadata=metadata)
+
+
+def labels(picture: Picture) -> list[tuple[int, float]]:
+    return [(int(kind), round(float(score), 2)) for kind, score in zip(picture.classes, picture.scores, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "known", "wanted"),
+    [
+        ([1.0, 1.0], {0}, [(0, 1.0), (1, 1.0), (1, 0.2)]),
+        ([1.0, 0.6], {0}, [(0, 1.0), (1, 0.2)]),
+        ([1.0, 0.6], set(), [(0, 1.0), (0, 0.9), (1, 0.2)]),
+        ([0.6, 1.0], {0, 1}, [(0, 0.6), (1, 1.0)]),
+    ],
+    ids=["labels stay", "another teacher's go", "nothing is known", "all is known"],
+)
+def test_soft_labels(dataset: Dataset, scores: list[float], known: set[int], wanted: list[tuple[int, float]]) -> None:
+    picture = replace(
+        dataset.pictures[0],
+        boxes=np.ones((2, 4), np.float32),
+        classes=np.array([0, 1]),
+        scores=np.array(scores, np.float32),
+        crowd=np.zeros(2, np.bool_),
+    )
+    assert labels(softened(picture, FOUND, frozenset(known))) == wanted
+
+
+def test_a_teacher_is_asked_once_about_what_is_not_labelled(dataset: Dataset, file: Path, tmp_path: Path) -> None:
+    asked: list[tuple[int, int]] = []
+    first = Teacher(file, tmp_path, 1).taught(dataset, lambda done, of: asked.append((done, of)))
+    assert asked == [(1, 2), (2, 2)]
+    assert [labels(each) for each in first.pictures] == [[(0, 1.0), (1, 0.3)], [(1, 1.0)]] * 2
+    np.testing.assert_allclose(first.pictures[0].boxes[1], [22, 22, 42, 42], atol=0.5)
+    again = Teacher(file, tmp_path, 1).taught(dataset, lambda done, of: pytest.fail("asked again"))
+    assert [labels(each) for each in again.pictures] == [labels(each) for each in first.pictures]
+
+
+def test_a_damaged_cache_is_named(dataset: Dataset, file: Path, tmp_path: Path) -> None:
+    Teacher(file, tmp_path, 1).taught(dataset, lambda done, of: None)
+    [cache] = tmp_path.glob("teacher-*.npz")
+    cache.write_bytes(cache.read_bytes()[:100])
+    with pytest.raises(UsageError, match="damaged; delete it"):
+        Teacher(file, tmp_path, 1).taught(dataset, lambda done, of: None)
+
+
+def test_another_teachers_labels_go_where_one_looks_itself(dataset: Dataset) -> None:
+    soft = replace(dataset.pictures[0], classes=np.array([1]), scores=np.array([0.5], np.float32))
+    found = without_pseudo(replace(dataset, pictures=(soft, *dataset.pictures[1:])))
+    assert [len(each.classes) for each in found.pictures] == [0, 1, 1, 1]
