@@ -1,6 +1,7 @@
 """What the quantiser must know of an ONNX graph: its convolutions, and which of them are the last ones."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -12,16 +13,28 @@ from streamer.errors import ModelError
 NEEDED_OPSET = 13  # the first one with a scale per channel in DequantizeLinear
 
 
-def load_model(path: Any) -> Any:
-    """The ONNX model in a file, of opset 13 or later.
+def load_model(path: Path) -> Any:
+    """The ONNX model in a file, raised to opset 13 if it is older; all nodes have names, all constants are weights.
 
     Raises:
         ModelError: there is no such file, it is damaged, or can't be brought to that opset.
     """
-    file = read_onnx(path)
-    model = onnx.load(str(path))
-    if file.opsets.get("", NEEDED_OPSET) >= NEEDED_OPSET:
-        return model
+    model = _raised(onnx.load(str(path)), path) if _is_old(path) else onnx.load(str(path))
+    for node in model.graph.node:
+        node.name = node.name or node.output[0]
+    constant = [node for node in model.graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    for node in constant:
+        node.attribute[0].t.name = node.output[0]
+        model.graph.initializer.append(node.attribute[0].t)
+        model.graph.node.remove(node)
+    return model
+
+
+def _is_old(path: Path) -> bool:
+    return read_onnx(path).opsets.get("", NEEDED_OPSET) < NEEDED_OPSET
+
+
+def _raised(model: Any, path: Path) -> Any:
     try:
         return version_converter.convert_version(model, NEEDED_OPSET)
     except (RuntimeError, version_converter.ConvertError) as error:
@@ -68,6 +81,14 @@ def behind(model: Any, values: Iterable[str]) -> frozenset[str]:
             reached.update(node.output)
             found.add(node.name)
     return frozenset(found)
+
+
+def drop_unused_weights(graph: Any) -> None:
+    """Removes the constant tensors that no node reads."""
+    used = {name for node in graph.node for name in node.input}
+    kept = [weight for weight in graph.initializer if weight.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _makers(nodes: Iterable[Any]) -> Mapping[str, Any]:

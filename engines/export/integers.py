@@ -54,7 +54,7 @@ def to_integers(
         chosen = [name for name in layers if name not in worst[:count]]
         smaller = quantised(model, limits, chosen)
         lost = before - judge(smaller)
-        say(f"{len(found) - len(chosen)} of {len(found)} convolutions left alone: AP50 {-lost:+.4f}")
+        say(f"{len(found) - len(chosen)} of {len(found)} convolutions left alone: {lost:.4f} AP50 lost")
         if lost <= allowed:
             return Quantised(smaller, len(found), (*sorted(last), *worst[:count]), lost)
         count = max(1, 2 * count)

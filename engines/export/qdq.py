@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from engines.export.graph_reading import convolutions, weights_of
+from engines.export.graph_reading import convolutions, drop_unused_weights, weights_of
 
 _LEVELS = 127
 _ZERO = "int8_zero"
@@ -40,7 +40,7 @@ def quantised(model: Any, limits: Mapping[str, float], layers: Collection[str]) 
     _add_weight(copy.graph, _ZERO, np.int8(0))
     del copy.graph.node[:]
     copy.graph.node.extend(nodes)
-    _drop_unused_weights(copy.graph)
+    drop_unused_weights(copy.graph)
     onnx.checker.check_model(copy)
     return copy
 
@@ -79,10 +79,3 @@ def _rounded_weights(node: Any, weights: NDArray[np.float32], graph: Any) -> Any
 
 def _add_weight(graph: Any, name: str, values: Any) -> None:
     graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
-
-
-def _drop_unused_weights(graph: Any) -> None:
-    used = {name for node in graph.node for name in node.input}
-    kept = [weight for weight in graph.initializer if weight.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

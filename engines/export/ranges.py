@@ -41,7 +41,8 @@ def _values(
     for batch in batches:
         if image in names:
             yield image, batch
-        yield from zip(inner, session.run(inner, {image: batch}), strict=True)
+        if inner:
+            yield from zip(inner, session.run(inner, {image: batch}), strict=True)
 
 
 def _best_limit(histogram: NDArray[np.float64], largest: float) -> float:

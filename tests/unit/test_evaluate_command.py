@@ -11,17 +11,12 @@ import numpy as np
 import pytest
 
 from streamer.__main__ import main
+from tests.unit.labelled_pictures import CAT, DOG, in_network, labelled_pictures
 from tests.unit.networks import constant_network, rows
 
 pytest.importorskip("pycocotools")
 
-CAT, DOG = (10, 10, 40, 30), (60, 20, 100, 60)  # left, top, width, height, in pictures of 128x96
 NAMES = "{0: 'dog', 1: 'cat', 2: 'cow'}"  # not in the data set's order
-
-
-def box(left: float, top: float, width: float, height: float) -> tuple[float, ...]:
-    """Centre and size in the network's input."""
-    return (left + width / 2) / 2, (top + height / 2) / 2 + 8, width / 2, height / 2
 
 
 def network(path: Path, objects: Sequence[Sequence[float]], names: str = NAMES) -> Path:
@@ -31,32 +26,17 @@ def network(path: Path, objects: Sequence[Sequence[float]], names: str = NAMES) 
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    return network(tmp_path / "good.onnx", [(*box(*DOG), 0.9), (*box(*CAT), 0, 0.8)])
+    return network(tmp_path / "good.onnx", [(*in_network(*DOG), 0.9), (*in_network(*CAT), 0, 0.8)])
 
 
 @pytest.fixture
 def poor(tmp_path: Path) -> Path:
-    return network(tmp_path / "poor.onnx", [(*box(*DOG), 0.9)])
+    return network(tmp_path / "poor.onnx", [(*in_network(*DOG), 0.9)])
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """Four pictures with a cat and a dog each, the last two from elsewhere."""
-    folder = tmp_path / "set"
-    (folder / "images" / "val").mkdir(parents=True)
-    images, annotations = [], []
-    for number in range(4):
-        name = f"{number}.jpg"
-        noise = np.random.default_rng(number).integers(0, 255, (96, 128, 3), np.uint8)
-        cv2.imwrite(str(folder / "images" / "val" / name), noise)
-        source = "yard" if number < 2 else "street"
-        images.append({"id": number, "file_name": name, "width": 128, "height": 96, "source": source})
-        for kind, place in enumerate((CAT, DOG)):
-            annotations.append({"id": 2 * number + kind, "image_id": number, "category_id": kind, "bbox": place})
-    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "val.json").write_text(json.dumps(content))
-    return folder
+    return labelled_pictures(tmp_path / "set")
 
 
 def figures(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
@@ -99,7 +79,7 @@ def test_two_side_by_side(good: Path, poor: Path, dataset: Path, capsys: pytest.
 
 
 def test_a_class_that_the_model_lacks(tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = network(tmp_path / "m.onnx", [(*box(*DOG), 0.9)], "['dog', 'cats']")
+    model = network(tmp_path / "m.onnx", [(*in_network(*DOG), 0.9)], "['dog', 'cats']")
     found = figures(capsys, model, dataset)
     assert found["AP50"] == pytest.approx(0.5)
     assert found["notes"][0] == "m.onnx: it has no class 'cat' (but 'cats'): counted as never found"
