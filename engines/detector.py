@@ -49,15 +49,16 @@ class Selection:
 class Detector:
     """A model that is ready. One per inference thread; `prepare` and `wanted_size` from any thread.
 
-    model: what it is. engine: what runs it. times: of the last `detect`.
+    model: what it is. engine: what runs it. head: what reads its answers. selection: of what it reads.
+    times: of the last `detect`.
     """
 
     def __init__(self, model: ModelInfo, engine: Engine, head: Head, selection: Selection) -> None:
         self.model = model
         self.engine = engine
         self.times = Times()
-        self._head = head
-        self._selection = selection
+        self.head = head
+        self.selection = selection
         self._letterbox = model.letterbox
 
     @property
@@ -111,7 +112,7 @@ class Detector:
 
     def sure(self, found: Detections) -> NDArray[np.bool_]:
         """Which of the boxes reach the threshold of their class."""
-        reached: NDArray[np.bool_] = found.scores >= self._selection.thresholds.per_class[found.classes]
+        reached: NDArray[np.bool_] = found.scores >= self.selection.thresholds.per_class[found.classes]
         return reached
 
     def detect_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Detections]:
@@ -154,10 +155,10 @@ class Detector:
         return found
 
     def _boxes(self, outputs: list[NDArray[Any]], number: int, placement: Placement, candidates: bool) -> Detections:
-        wanted = self._selection
+        wanted = self.selection
         thresholds = wanted.candidates if candidates and wanted.candidates else wanted.thresholds
         try:
-            found = self._head.decode(outputs, number, thresholds)
+            found = self.head.decode(outputs, number, thresholds)
         except ValueError as error:
             raise ModelError(f"{self.model.path}: {error}; write the class names into the file") from None
         if not len(found):
@@ -165,7 +166,7 @@ class Detector:
         # One sum tells that all numbers are sound, which they nearly always are.
         if not np.isfinite(found.boxes.sum() + found.scores.sum()):
             found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)]
-        if self._head.overlapping or wanted.agnostic:
+        if self.head.overlapping or wanted.agnostic:
             kept = suppress(found, wanted.iou, wanted.agnostic)
         else:
             kept = np.argsort(-found.scores, kind="stable")
