@@ -1,0 +1,41 @@
+"""docs/training.md names functions and options: they exist."""
+
+import argparse
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from engines.training import command
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+FORMULAS = PAGE.partition("## Formulas")[2].partition("\n## ")[0]
+FUNCTIONS = sorted(
+    {name for row in FORMULAS.splitlines() for name in re.findall(r"`([\w.]+)`", row.rpartition(" | ")[2])}
+)
+
+
+def test_every_formula_names_its_function() -> None:
+    rows = [row for row in FORMULAS.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) > 10
+    assert all("`" in row.rpartition(" | ")[2] for row in rows)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_functions_exist(name: str) -> None:
+    module, *rest = name.split(".")
+    folder = "evaluation" if module == "average_precision" else "training"
+    assert find_spec(f"engines.{folder}.{module}")
+    text = (ROOT / "engines" / folder / f"{module}.py").read_text(encoding="utf-8")
+    for part in rest:
+        assert re.search(rf"^ *(def|class) {part}\b", text, re.MULTILINE)
+
+
+def test_the_options_exist() -> None:
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    commands = PAGE.replace("streamer export", "").replace("streamer evaluate", "")
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", commands)) - {"--output"}
+    assert told <= set(parser._option_string_actions)
