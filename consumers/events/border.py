@@ -32,7 +32,7 @@ class Border:
     def settle(self, now: Moment, least_s: float) -> Moment | None:
         """When the object changed sides, if that has just come to count."""
         since = self.since
-        if since is None or now.seconds - since.seconds < least_s:
+        if since is None or now.since(since) < least_s:
             return None
         self.settled, self.since = self.near, None
         return since

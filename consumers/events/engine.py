@@ -38,7 +38,7 @@ class EventEngine:
         self._presence = Presence(settings)
         self._clock = Clock()
         self._frame = FrameId(0, 0)
-        self._now = Moment(0.0, 0)
+        self._now = Moment(0, 0)
         self._next = 0
         self._events: list[Event] = []
 
@@ -56,7 +56,7 @@ class EventEngine:
         the track's. ended: tracks that are over, see `Tracker.ended`.
         """
         self._clock = self._clock.tick(seconds)
-        self._frame, self._now = frame, Moment(self._clock.now, captured_ms)
+        self._frame, self._now = frame, Moment(self._clock.us, captured_ms)
         for track in ended:
             self._end(track)
         new = self._presence.step(objects, self._now, self._report)
@@ -105,7 +105,7 @@ class EventEngine:
         number = self._next
         self._next += 1
         name = f"{self._frame.epoch}-{number if life is None else life}"
-        seen, seconds = self._presence.seen(track), ended.seconds - began.seconds
+        seen, seconds = self._presence.seen(track), ended.since(began)
         who = (self._pipeline, self._stream, self._frame, number, name, kind, seen)
         self._events.append(Event(*who, began.ms, ended.ms, seconds, place, direction, counts or {}))
         return number

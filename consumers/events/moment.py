@@ -1,24 +1,25 @@
 """When: by the source's time, which durations are made of, and by the capture's, which people read."""
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import NamedTuple, Self
 
 
 class Moment(NamedTuple):
-    """seconds: of the stream's own clock, never falling. ms: time of capture, since 1970."""
+    """us: of the stream's own clock, in microseconds, never falling. ms: time of capture, since 1970."""
 
-    seconds: float
+    us: int
     ms: int
 
     @classmethod
-    def load(cls, saved: Sequence[float] | None) -> Self:
+    def load(cls, saved: Sequence[int] | None) -> Self:
         """What was dumped as a list.
 
         Raises:
             TypeError, ValueError: it is none.
         """
-        seconds, ms = saved or ()
-        if not isfinite(seconds):
-            raise ValueError("a time that is none")
-        return cls(float(seconds), int(ms))
+        us, ms = saved or ()
+        return cls(int(us), int(ms))
+
+    def since(self, earlier: "Moment") -> float:
+        """Seconds from then to now."""
+        return (self.us - earlier.us) / 1e6

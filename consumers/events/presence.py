@@ -17,7 +17,7 @@ class _Thing:
     seen: DetectedObject
     first: Moment
     last: Moment
-    told: float
+    told: Moment
     life: int
 
 
@@ -35,7 +35,7 @@ class Presence:
             thing = self._things.get(one.id)
             if thing is None:
                 new.add(one.id)
-                thing = self._things[one.id] = _Thing(one, now, now, now.seconds, 0)
+                thing = self._things[one.id] = _Thing(one, now, now, now, 0)
                 thing.life = report(EventKind.NEW, one.id, now, now)
             else:
                 thing.seen, thing.last = one, now
@@ -44,8 +44,8 @@ class Presence:
 
     def _update(self, thing: _Thing, now: Moment, report: Report) -> None:
         every = self._settings.update_s
-        if every is not None and now.seconds - thing.told >= every:
-            thing.told = now.seconds
+        if every is not None and now.since(thing.told) >= every:
+            thing.told = now
             report(EventKind.UPDATE, thing.seen.id, thing.first, now, life=thing.life)
 
     def end(self, track: str, report: Report) -> None:
@@ -79,4 +79,5 @@ class Presence:
         """
         for fields, first, last, told, life in saved:
             seen = DetectedObject.from_fields(fields)
-            self._things[seen.id] = _Thing(seen, Moment.load(first), Moment.load(last), float(told), int(life))
+            times = Moment.load(first), Moment.load(last), Moment.load(told)
+            self._things[seen.id] = _Thing(seen, *times, int(life))

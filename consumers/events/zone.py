@@ -75,7 +75,7 @@ class ZoneWatch:
         visit.life = report(EventKind.ENTER, track, when, when, place=self.place.name, counts=self._counts())
 
     def _dwell(self, track: str, visit: _Visit, entered: Moment, now: Moment, report: Report) -> None:
-        if self.place.dwell_s is not None and now.seconds - entered.seconds >= self.place.dwell_s:
+        if self.place.dwell_s is not None and now.since(entered) >= self.place.dwell_s:
             visit.dwelled = True
             name, counts = self.place.name, self._counts()
             report(EventKind.DWELL, track, entered, now, life=visit.life, place=name, counts=counts)

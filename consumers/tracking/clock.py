@@ -8,38 +8,46 @@ from typing import Any, Self
 _USUAL_S = 0.1  # between frames, until the stream has shown its own
 _WEIGHT = 0.1  # of a new interval in the usual one
 _PAUSES = 4.0  # intervals longer than so many usual ones are pauses, and say nothing about the usual one
+_LARGEST_S = 1e12  # of a source's time; what is beyond is none
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Seconds since the stream's first frame, as far as the source's clock went forwards.
+    """Time since the stream's first frame, as far as the source's clock went forwards.
 
     A source's time may stand still (two frames with one time stamp), fall (a camera's clock was set) or jump ahead
     (frames are missing, or the clock was set: nobody can tell, so it counts as time that went by).
 
-    now: seconds. step: what to move objects by to this frame, in seconds, never 0: where the source's clock did
-        not go forwards, objects did all the same, by about a usual interval.
-    usual: interval between frames, in seconds. last: the source's time of this frame; None before the first.
+    us: microseconds, whole ones, so that times that were added up are still equal to those that were not.
+    step: what to move objects by to this frame, in seconds, never 0: where the source's clock did not go forwards,
+        objects did all the same, by about a usual interval.
+    usual: interval between frames, in seconds. last: the source's time of this frame in us; None before the first.
     """
 
-    now: float = 0.0
+    us: int = 0
     step: float = 0.0
     usual: float = _USUAL_S
-    last: float | None = None
+    last: int | None = None
+
+    @property
+    def now(self) -> float:
+        """In seconds."""
+        return self.us / 1e6
 
     def tick(self, seconds: float) -> Self:
-        """At a frame with this source time. A time that is no finite number counts as one that stands still."""
-        if not isfinite(seconds):
+        """At a frame with this source time. What is no number counts as a time that stands still."""
+        if not (isfinite(seconds) and abs(seconds) < _LARGEST_S):
             return replace(self, step=self.usual)
-        if self.last is None:
-            return replace(self, step=self.usual, last=seconds)
-        gone = seconds - self.last
+        source = round(seconds * 1e6)
+        gone = 0 if self.last is None else source - self.last
         if gone <= 0:
-            return replace(self, step=self.usual, last=seconds)
-        usual = self.usual
-        if gone <= _PAUSES * usual or self.now == 0:
-            usual += _WEIGHT * (gone - usual) if self.now else gone - usual
-        return type(self)(self.now + gone, gone, usual, seconds)
+            return replace(self, step=self.usual, last=source)
+        return type(self)(self.us + gone, gone / 1e6, self._usual_after(gone / 1e6), source)
+
+    def _usual_after(self, gone: float) -> float:
+        if self.us == 0:
+            return gone
+        return self.usual + _WEIGHT * (gone - self.usual) if gone <= _PAUSES * self.usual else self.usual
 
     def dump(self) -> dict[str, Any]:
         """As JSON values."""
@@ -52,8 +60,7 @@ class Clock:
         Raises:
             KeyError, TypeError, ValueError: it is none.
         """
-        last = saved["last"]
-        now, step, usual = (float(saved[name]) for name in ("now", "step", "usual"))
-        if not all(map(isfinite, (now, step, usual, last or 0.0))) or usual <= 0:
+        step, usual, last = float(saved["step"]), float(saved["usual"]), saved["last"]
+        if not isfinite(step) or not isfinite(usual) or usual <= 0:
             raise ValueError("a clock without its times")
-        return cls(now, step, usual, None if last is None else float(last))
+        return cls(int(saved["us"]), step, usual, None if last is None else int(last))
