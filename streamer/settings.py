@@ -137,6 +137,31 @@ class DetectSettings(_Section):
     drain_timeout_s: float = Field(10, gt=0, description="to finish what is in flight when told to stop")
 
 
+class TensorRtSettings(_Section):
+    """Engines that TensorRT builds, for workers with engine = "tensorrt"."""
+
+    precision: Literal["model", "fp16"] = Field("model", description="fp16: models in FP32 are cast to it; others stay")
+    best_batch: int = Field(0, ge=0, le=256, description="frames per inference to be fastest at; 0: detect.batch")
+    tf32: bool = Field(False, description="FP32 with fewer bits, faster; boxes differ a little from a CPU's")
+    effort: int = Field(3, ge=0, le=5, description="how long a build looks for the fastest way")
+    workspace_mb: int = Field(0, ge=0, description="GPU memory that a layer may use for itself; 0: all there is")
+    hardware: Literal["this", "same-capability", "ampere-plus"] = Field(
+        "this", description="GPUs that an engine runs on; anything but this is slower"
+    )
+    version_compatible: bool = Field(False, description="later TensorRT of this major version can load it; slower")
+    cache: Path | None = Field(None, description="folder of built engines; empty: in the user's cache folder")
+    shared_cache: str = Field("", description="address for a fleet's, as in s3://bucket/engines; needs shared_key")
+    shared_key: SecretStr = Field(
+        SecretStr(""), description="signs engines in shared_cache; 32 characters at least, the same on all machines"
+    )
+
+    @model_validator(mode="after")
+    def _signed(self) -> "TensorRtSettings":
+        if self.shared_cache and len(self.shared_key.get_secret_value()) < 32:
+            raise ValueError("shared_cache needs a shared_key of at least 32 characters: engines are machine code")
+        return self
+
+
 class TelemetrySettings(_Section):
     """Logs, metrics, health."""
 
@@ -162,6 +187,7 @@ class Settings(_Section):
     redis: RedisSettings = RedisSettings()
     produce: ProduceSettings = ProduceSettings()
     detect: DetectSettings = DetectSettings()
+    tensorrt: TensorRtSettings = TensorRtSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     stack: StackSettings = StackSettings()
 

@@ -11,15 +11,11 @@ from typing import Any, Literal
 from engines.engine import InputSpec
 from engines.tensorrt.errors import DeviceError
 from engines.tensorrt.library import Library
-from engines.tensorrt.progress import Progress, monitor
+from engines.tensorrt.progress import BuildStopped, Progress, monitor
 from streamer.errors import ModelError, StreamerError
 
 Hardware = Literal["this", "same-capability", "ampere-plus"]
 _LEVELS = {"same-capability": "SAME_COMPUTE_CAPABILITY", "ampere-plus": "AMPERE_PLUS"}
-
-
-class BuildStopped(StreamerError):
-    """Somebody has told the build to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,7 @@ def build(
 def _refusal(library: Library, progress: Progress) -> StreamerError:
     """Why there is no plan: what can't be said of the GPU lies in the model."""
     if progress.stopped:
-        return BuildStopped("the build of the engine was stopped")
+        return BuildStopped()
     error = library.failure("building the engine")
     return error if type(error) is not DeviceError else ModelError(f"TensorRT can't build it: {error}")
 

@@ -4,7 +4,7 @@ NMS in a model has outputs whose size depends on the picture: TensorRT can put t
 TensorRT-RTX can't build them. What is left answers in YOLOv8's layout, (pictures, 4 + classes, boxes).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class _View:
 
     def dtype(self, name: str) -> int:
         """Of a value, as TensorProto numbers it; float32 if it isn't known."""
-        return self._types[name].elem_type if name in self._types else onnx.TensorProto.FLOAT
+        return int(self._types[name].elem_type if name in self._types else onnx.TensorProto.FLOAT)
 
     def behind(self, values: Iterable[str], without: str = "") -> frozenset[str]:
         """These values and all that is computed from them, but for what goes through `without`."""
@@ -173,7 +173,7 @@ def _joined(boxes: str, scores: str, writer: _Writer) -> str:
 def _finish(model: Any, answer: str, dtype: int, known: list[str]) -> None:
     """Makes `answer` the only output, and drops what nothing needs any more."""
     graph = model.graph
-    kept = list(_needed(list(graph.node), answer))
+    kept = _needed(list(graph.node), answer)
     name = answer if known else OUTPUT
     for node in kept:
         node.output[:] = [name if each == answer else each for each in node.output]
@@ -188,10 +188,10 @@ def _finish(model: Any, answer: str, dtype: int, known: list[str]) -> None:
     onnx.checker.check_model(model)
 
 
-def _needed(nodes: list[Any], answer: str) -> Iterator[Any]:
+def _needed(nodes: list[Any], answer: str) -> list[Any]:
     wanted, chosen = {answer}, []
     for node in reversed(nodes):
         if wanted.intersection(node.output):
             wanted.update(node.input)
             chosen.append(node)
-    return reversed(chosen)
+    return chosen[::-1]

@@ -5,12 +5,21 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from streamer.errors import StreamerError
+
 _LEAST_SHARE = 0.03  # before that, what is left can't be told from what is done
+
+
+class BuildStopped(StreamerError):
+    """Somebody has told the build to end."""
+
+    def __init__(self) -> None:
+        super().__init__("the build of the engine was stopped")
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """phase: what is done now, in TensorRT's words. share: of the work, 0 to 1. seconds, seconds_left: past, to come."""
+    """phase: what is done now, in TensorRT's words. share: of the work, 0 to 1. seconds: since the start."""
 
     phase: str
     share: float

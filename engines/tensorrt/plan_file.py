@@ -1,0 +1,115 @@
+"""A plan with what it was built for, as one file: a line that tells what it is, a line of JSON, the plan."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+
+_MAGIC = b"streamer engine 1\n"
+LONGEST_HEADER = 65_536
+
+
+class Unusable(ValueError):
+    """These bytes are not the plan that was asked for, or not all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanKey:
+    """What a plan depends on; any other needs another plan.
+
+    model: SHA-256 of the ONNX file. preparation: version of engines.tensorrt.graph.
+    library, version: TensorRT's; only the major version for version-compatible plans.
+    gpu: name and architecture, or what a hardware-compatible plan is for.
+    precision: "model" or "fp16". shape: of the input, without the batch.
+    batches: least, best and most pictures, or what the model fixes.
+    options: all else that the builder was told.
+    """
+
+    model: str
+    preparation: int
+    library: str
+    version: str
+    gpu: str
+    precision: str
+    shape: tuple[int, ...]
+    batches: tuple[int, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """64 hexadecimal digits, alike for equal keys only."""
+        return hashlib.sha256(orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        plain: dict[str, Any] = orjson.loads(orjson.dumps(asdict(self)))
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What TensorRT loads, and how it came about.
+
+    head: what reads its outputs, None: what reads the model's. changes: that were made to the model, in words.
+    model_name: of the file, for people. seconds: it took to build. built: when, as seconds since 1970.
+    """
+
+    content: bytes = field(repr=False)
+    head: str | None
+    changes: tuple[str, ...]
+    model_name: str
+    seconds: float
+    built: float
+
+
+def write_plan(key: PlanKey, plan: Plan) -> bytes:
+    """The bytes of a file."""
+    header = {
+        "key": key.to_json(),
+        "sha256": hashlib.sha256(plan.content).hexdigest(),
+        "head": plan.head,
+        "changes": plan.changes,
+        "model_name": plan.model_name,
+        "seconds": round(plan.seconds, 2),
+        "built": plan.built,
+    }
+    return b"".join((_MAGIC, orjson.dumps(header), b"\n", plan.content))
+
+
+def read_header(content: bytes) -> dict[str, Any]:
+    """What a file says of itself; the plan behind it may be cut off.
+
+    Raises:
+        Unusable: it is no such file.
+    """
+    end = content.find(b"\n", len(_MAGIC), LONGEST_HEADER)
+    if not content.startswith(_MAGIC) or end < 0:
+        raise Unusable("it is not an engine file of this version")
+    try:
+        header: dict[str, Any] = orjson.loads(content[len(_MAGIC) : end])
+        header["start"] = end + 1
+        assert isinstance(header["key"], dict)
+    except (orjson.JSONDecodeError, AssertionError, KeyError, TypeError):
+        raise Unusable("its header is damaged") from None
+    return header
+
+
+def read_plan(content: bytes, key: PlanKey) -> Plan:
+    """The plan in a file, if it is whole and the one for `key`.
+
+    Raises:
+        Unusable: it isn't.
+    """
+    header = read_header(content)
+    if header["key"] != key.to_json():
+        raise Unusable("it was built for something else")
+    plan = content[header["start"] :]
+    try:
+        if hashlib.sha256(plan).hexdigest() != header["sha256"]:
+            raise Unusable("it is cut off or damaged")
+        changes, name = tuple(map(str, header["changes"])), str(header["model_name"])
+        return Plan(plan, header["head"], changes, name, float(header["seconds"]), float(header["built"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unusable(f"its header is damaged ({error})") from None
