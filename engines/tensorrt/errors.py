@@ -26,29 +26,33 @@ def missing(module: str) -> UsageError:
     return UsageError(f"engine tensorrt needs the package {module}; install it with: {EXTRA}")
 
 
-# By the names that CUDA gives its return codes: pycuda and cuda-bindings both say them.
+# Names and words that CUDA has for its return codes: cuda-bindings gives the ones, pycuda and TensorRT the others.
+_OUT_OF_MEMORY = ("OUT_OF_MEMORY", "COULD_NOT_BE_ALLOCATED")
 _LOST = (
-    "ILLEGAL_ADDRESS", "LAUNCH_FAILED", "LAUNCH_TIMEOUT", "ECC_UNCORRECTABLE", "HARDWARE_STACK_ERROR",
-    "ILLEGAL_INSTRUCTION", "MISALIGNED_ADDRESS", "INVALID_PC", "CONTEXT_IS_DESTROYED", "DEVICE_UNAVAILABLE",
-    "NVLINK_UNCORRECTABLE", "CONTAINED",
+    "ILLEGAL_ADDRESS", "ILLEGAL_MEMORY", "LAUNCH_FAIL", "LAUNCH_TIMED_OUT", "LAUNCH_TIMEOUT", "ECC", "HARDWARE_STACK",
+    "ILLEGAL_INSTRUCTION", "MISALIGNED_ADDRESS", "INVALID_PC", "INVALID_PROGRAM_COUNTER", "CONTEXT_IS_DESTROYED",
+    "DEVICE_UNAVAILABLE", "DEVICE(S)_IS/ARE_BUSY", "NVLINK", "CONTAINED", "FALLEN_OFF",
 )  # fmt: skip
-_TOO_OLD = ("SYSTEM_DRIVER_MISMATCH", "UNSUPPORTED_PTX_VERSION", "COMPAT_NOT_SUPPORTED_ON_DEVICE", "INSUFFICIENT_DRIVER")
-_NO_BINARY = ("NO_BINARY_FOR_GPU", "INVALID_IMAGE")
+_TOO_OLD = (
+    "SYSTEM_DRIVER_MISMATCH", "UNSUPPORTED_PTX", "UNSUPPORTED_TOOLCHAIN", "COMPAT_NOT_SUPPORTED", "INSUFFICIENT",
+    "UNSUPPORTED_DISPLAY_DRIVER", "WITH_ERROR:_35",
+)  # fmt: skip
+_OTHER_GPU = ("NO_BINARY_FOR_GPU", "NO_KERNEL_IMAGE", "INVALID_IMAGE", "DEVICE_KERNEL_IMAGE_IS_INVALID")
 
 
 def device_error(doing: str, reason: object) -> DeviceError:
-    """The error for a failure of CUDA while `doing` something. reason: names CUDA's return code, or says it in words."""
+    """The error for a failure of CUDA while `doing` something. reason: CUDA's return code, its name or its words."""
     words = " ".join(str(reason).split())[:200]
     code = words.upper().replace(" ", "_")
-    if "OUT_OF_MEMORY" in code:
+    if any(name in code for name in _OUT_OF_MEMORY):
         return OutOfDeviceMemoryError(
             f"{doing}: out of memory on the GPU; choose a smaller detect.batch, fewer detect.sessions, "
-            f"or stop what else runs on it"
+            "or stop what else runs on it"
         )
     if any(name in code for name in _LOST):
         return DeviceLostError(f"{doing}: the GPU failed ({words}); see the kernel's log for Xid messages, and restart")
     if any(name in code for name in _TOO_OLD):
-        return DriverTooOldError(f"{doing}: the NVIDIA driver is too old ({words}); install a newer one")
-    if any(name in code for name in _NO_BINARY):
-        return DeviceError(f"{doing}: made for another kind of GPU ({words}); run `streamer engine prune` and build again")
+        return DriverTooOldError(f"{doing}: the NVIDIA driver is missing or too old ({words}); install a newer one")
+    if any(name in code for name in _OTHER_GPU):
+        return DeviceError(f"{doing}: made for another kind of GPU ({words}); build the engine again on this one")
     return DeviceError(f"{doing}: {words}")

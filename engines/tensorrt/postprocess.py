@@ -6,6 +6,7 @@ The layouts in memory are those of kernels/head.h and kernels/candidate.h; a tes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,13 +106,14 @@ def threshold_table(levels: Sequence[Thresholds]) -> Floats:
     return np.array([[level.lowest, *level.per_class] for level in levels], np.float32)
 
 
-def detections(tally: NDArray[Any], objects: NDArray[Any], classes: int) -> Detections:
+def detections(tally: NDArray[Any], objects: NDArray[Any], classes: int, path: Path) -> Detections:
     """One picture's, copied out of the kernels' buffers. tally: one TALLY. objects: OBJECT (most objects,).
 
     Raises:
         ModelError: the network found a class that has no name.
     """
-    if tally["strange"] >= classes:
-        raise ModelError(f"it found class {tally['strange']}, and only {classes} have names; write them into the file")
+    if tally["strange"]:
+        strange = tally["strange"] - 1
+        raise ModelError(f"{path}: it found class {strange}, and only {classes} have names; write them into the file")
     found = objects[: tally["found"]]
     return Detections(found["box"].copy(), found["score"].copy(), found["kind"].astype(np.int64))

@@ -68,7 +68,7 @@ class Kernels:
         """Tallies (pictures,) and candidates (pictures, CAPACITY) of a network's answer to a PICTURE table."""
         count, thresholds = len(answer), post.threshold_table(levels)
         scores, kinds = np.full((count, how.boxes), np.nan, np.float32), np.full((count, how.boxes), -9, np.int32)
-        tallies, found = fresh_tallies(count), np.zeros((count, post.CAPACITY), post.CANDIDATE)
+        tallies, found = np.zeros(count, post.TALLY), np.zeros((count, post.CAPACITY), post.CANDIDATE)
         grid = how.grid.ctypes.data if how.grid is not None else 0
         argument = how.argument(answer.ctypes.data, answer.dtype, grid, len(levels[0].per_class))
         blocks = -(-how.boxes // post.SCORING_THREADS), 1, count
@@ -83,14 +83,7 @@ class Kernels:
         objects = np.zeros((len(rows), most), post.OBJECT)
         self.run("suppress", (1, 1, len(rows)), rows, found, tallies, objects, most, int(rivals), ctypes.c_float(iou))
         for tally, mine in zip(tallies, objects, strict=True):
-            yield post.detections(tally, mine, 1 << 30)
-
-
-def fresh_tallies(count: int) -> NDArray[Any]:
-    """As before a batch: zeros, and no strange class."""
-    tallies = np.zeros(count, post.TALLY)
-    tallies["strange"] = -1
-    return tallies
+            yield post.detections(tally, mine, 1 << 30, HERE)
 
 
 def whole_pictures(count: int, width: int, height: int) -> NDArray[Any]:

@@ -18,7 +18,7 @@ int main() {
     std::vector<int> kinds(boxes);
     std::vector<Candidate> candidates(CAPACITY);
     std::vector<Object> objects(300);
-    Tally tally = {0, 0, 0, -1};
+    Tally tally = {};
     run_score_boxes(blocks, threads, &answer, &picture, thresholds, scores.data(), kinds.data(), &tally);
     run_choose_candidates(one, threads, &answer, scores.data(), kinds.data(), &tally, candidates.data());
     run_suppress(one, threads, &picture, candidates.data(), &tally, objects.data(), 300, SAME_CLASS, 0.5f);

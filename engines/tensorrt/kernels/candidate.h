@@ -15,7 +15,7 @@ struct Tally {
     int found;      // objects of this picture
     int candidates; // that competed
     int passed;     // that reached their threshold
-    int strange;    // a class number beyond the last; -1 or less: none
+    int strange;    // 1 + a class number beyond the last; 0: none
 };
 
 struct Object {

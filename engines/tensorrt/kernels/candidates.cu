@@ -4,7 +4,7 @@
 #include "picture.h"
 
 // thresholds: (levels, 1 + classes), the lowest of a row first. scores, kinds: (pictures, boxes). tallies: (pictures),
-// with `strange` negative. Grid: (boxes / 256, 1, pictures).
+// all zero. Grid: (boxes / 256, 1, pictures).
 KERNEL(256) score_boxes(Answer answer, const Picture *pictures, const float *thresholds, float *scores, int *kinds,
                         Tally *tallies) {
     const int picture = block_z();
@@ -18,7 +18,7 @@ KERNEL(256) score_boxes(Answer answer, const Picture *pictures, const float *thr
         scores[index] = 0;
         if (!(score.value >= lowest && score.value > 0 && finite(score.value))) continue;
         if (score.kind >= answer.classes) {
-            raise(&tallies[picture].strange, score.kind);
+            raise(&tallies[picture].strange, 1 + score.kind);
             continue;
         }
         if (score.value >= thresholds[score.kind] && finite(box_of(answer, picture, box))) {

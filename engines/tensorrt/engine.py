@@ -1,0 +1,96 @@
+"""TensorRT on an NVIDIA GPU (extra `gpu`), for arrays of this machine. The GPU's own way is in detector.py."""
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.engine import Engine, InputSpec
+from engines.onnx_file import OnnxFile
+from engines.tensorrt.device import Device, open_device
+from engines.tensorrt.host_arrays import HostArrays
+from engines.tensorrt.library import Library, open_library
+from engines.tensorrt.network import Network, load_network
+from engines.tensorrt.slots import Slot
+
+NAME = "tensorrt"
+
+_networks: "weakref.WeakValueDictionary[tuple[str, InputSpec], Network]" = weakref.WeakValueDictionary()
+_opening = threading.Lock()
+
+
+def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
+    """The file built for this machine's GPU, or taken from the cache, and loaded.
+
+    Engines of one file share its weights; each has buffers of its own. threads: of no meaning on a GPU.
+
+    Raises:
+        UsageError: TensorRT, pycuda or cuda-bindings is not installed.
+        ModelError: TensorRT can't build it.
+        DeviceError: there is no GPU, or it fails.
+    """
+    library, device = open_library(), open_device()
+    with _opening, device.use("opening an engine"):
+        network = _networks.get((file.sha256, spec))
+        if network is None:
+            plan = _plan(library, device, file, spec)
+            network = _networks[file.sha256, spec] = load_network(library, plan, file.path)
+    return TensorRtEngine(spec, device, network)
+
+
+def _plan(library: Library, device: Device, file: OnnxFile, spec: InputSpec) -> bytes:
+    """From the cache, else built now."""
+    raise NotImplementedError
+
+
+class TensorRtEngine:
+    """A network and a slot for arrays. See Engine.
+
+    device, network: shared with other engines. graphs: whether batches are recorded as CUDA graphs.
+    """
+
+    def __init__(self, spec: InputSpec, device: Device, network: Network, graphs: bool = True) -> None:
+        self.name = NAME
+        self.version = network.version
+        self.input = spec
+        self.device, self.network, self.graphs = device, network, graphs
+        self._slot: Slot[HostArrays] | None = None
+
+    def new_batch(self, pictures: int) -> NDArray[Any] | None:
+        """Memory that the GPU copies from by itself: a batch prepared in it is not copied first. Contents are any.
+
+        None if a batch is never so large.
+        """
+        return self._arrays().input[:pictures] if pictures <= self.network.most else None
+
+    def infer(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
+        """See Engine.
+
+        Raises:
+            DeviceError: the GPU failed.
+        """
+        arrays, pictures = self._arrays(), len(batch)
+        if not np.shares_memory(batch, arrays.input):
+            arrays.input[:pictures] = batch
+        assert self._slot is not None
+        self._slot.submit(pictures)
+        self._slot.wait()
+        return [output[:pictures] for output in arrays.outputs]
+
+    def let_buffers_go(self) -> None:
+        """They are made anew with the next call."""
+        if self._slot is not None:
+            self._slot.close()
+            self._slot = None
+
+    def close(self) -> None:
+        """See Engine."""
+        self.let_buffers_go()
+
+    def _arrays(self) -> HostArrays:
+        if self._slot is None:
+            with self.device.use("making room for batches"):
+                self._slot = Slot[HostArrays](self.device, self.network, HostArrays, self.graphs)
+        return self._slot.around

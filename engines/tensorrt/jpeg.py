@@ -1,0 +1,153 @@
+"""JPEGs to pixels in the GPU's memory: by nvImageCodec on the GPU, or by libjpeg-turbo on the CPU and copied in."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.jpeg import decode_scaled
+from engines.tensorrt.device import Device
+from engines.tensorrt.pictures import Pixels
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A JPEG as it came. width, height: its own, in pixels. unsure: less sure boxes are wanted too."""
+
+    jpeg: bytes
+    width: int
+    height: int
+    unsure: bool = False
+
+
+class JpegDecoder(Protocol):
+    """Of one slot: what it gives is valid until it is asked again, which is not before the slot has been waited for."""
+
+    def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | None]:
+        """Queues the decoding in the slot's stream; None for what is damaged.
+
+        wanted: (width, height) each that the network needs at least, see Letterbox.wanted_size.
+        """
+
+    def close(self) -> None:
+        """Lets its buffers go."""
+
+
+class CpuJpegs:
+    """Decodes on the CPU at the smallest scale that is enough, and copies the pixels in."""
+
+    def __init__(self, device: Device, stream: Any) -> None:
+        self._device, self._stream = device, stream
+        self._host: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._memory: Any = None
+
+    def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | None]:
+        """See JpegDecoder."""
+        pictures = [_picture(frame, least) for frame, least in zip(frames, wanted, strict=True)]
+        self._make_room(sum(picture.nbytes for picture in pictures if picture is not None))
+        used, pixels = 0, list[Pixels | None]()
+        for picture in pictures:
+            if picture is None:
+                pixels.append(None)
+                continue
+            height, width, _ = picture.shape
+            self._host[used : used + picture.nbytes] = picture.reshape(-1)
+            pixels.append(Pixels(int(self._memory) + used, 3 * width, width, height))
+            used += picture.nbytes
+        if used:
+            self._device.copy_in(int(self._memory), self._host[:used], self._stream)
+        return pixels
+
+    def close(self) -> None:
+        """See JpegDecoder."""
+        if self._memory is not None:
+            self._memory.free()
+        self._memory, self._host = None, np.empty(0, np.uint8)
+
+    def _make_room(self, size: int) -> None:
+        if size > len(self._host):
+            self.close()
+            self._memory, self._host = self._device.allocate(size), self._device.pinned(size, np.uint8)
+
+
+def _picture(frame: Frame, wanted: tuple[int, int]) -> NDArray[np.uint8] | None:
+    try:
+        return decode_scaled(frame.jpeg, (frame.width, frame.height), wanted, "RGB")
+    except ValueError:
+        return None
+
+
+class GpuJpegs:
+    """Decodes on the GPU, at full size; what nvImageCodec can't read the CPU is asked for.
+
+    Memory is taken while pictures grow in size or number, and kept.
+    """
+
+    def __init__(self, codec: Any, stream: Any, fallback: CpuJpegs) -> None:
+        self._codec, self._stream, self._fallback = codec, stream, fallback
+        # Colours as the CPU's decoder makes them, and no turning: a frame's header tells what is up.
+        self._decoder = codec.Decoder(options=":fancy_upsampling=1")
+        self._params = codec.DecodeParams(apply_exif_orientation=False, sample_format=codec.SampleFormat.I_RGB)
+        self._images: list[Any] = []
+        self._streams: list[Any] = []  # of the batch under way
+
+    def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | None]:
+        """See JpegDecoder."""
+        pixels = [None if image is None else _pixels(image) for image in self._decode([frame.jpeg for frame in frames])]
+        # One of another size than its header says has been tampered with; the CPU's decoder refuses it too.
+        failed = [number for number, one in enumerate(pixels) if not _fits(one, frames[number])]
+        if failed:
+            again = self._fallback.decode([frames[number] for number in failed], [wanted[number] for number in failed])
+            for number, one in zip(failed, again, strict=True):
+                pixels[number] = one
+        return pixels
+
+    def close(self) -> None:
+        """See JpegDecoder."""
+        self._images, self._streams = [], []
+        self._decoder = None
+        self._fallback.close()
+
+    def _decode(self, jpegs: list[bytes]) -> list[Any]:
+        self._streams = streams = [self._stream_of(jpeg) for jpeg in jpegs]
+        readable = [stream for stream in streams if stream is not None]
+        reused = {"images": self._images[: len(readable)]} if len(self._images) >= len(readable) else {}
+        decoded = self._decoder.decode(readable, params=self._params, cuda_stream=self._stream.handle, **reused)
+        if not reused:
+            self._images = [image for image in decoded if image is not None]
+        following = iter(decoded)
+        return [None if stream is None else next(following) for stream in streams]
+
+    def _stream_of(self, jpeg: bytes) -> Any:
+        try:
+            return self._codec.CodeStream(jpeg)
+        except (RuntimeError, ValueError):
+            return None
+
+
+def _pixels(image: Any) -> Pixels:
+    described = image.__cuda_array_interface__
+    height, width, _ = described["shape"]
+    pitch = described["strides"][0] if described.get("strides") else 3 * width
+    return Pixels(described["data"][0], pitch, width, height)
+
+
+def _fits(pixels: Pixels | None, frame: Frame) -> bool:
+    return pixels is not None and (pixels.width, pixels.height) == (frame.width, frame.height)
+
+
+def jpeg_decoder(device: Device, stream: Any) -> JpegDecoder:
+    """The best there is for a slot."""
+    on_cpu = CpuJpegs(device, stream)
+    try:
+        codec = import_module("nvidia.nvimgcodec")
+    except ImportError:
+        log.info("JPEGs are decoded on the CPU; pip install nvidia-nvimgcodec-cu13 nvidia-nvjpeg has the GPU do it")
+        return on_cpu
+    return GpuJpegs(codec, stream, on_cpu)

@@ -1,0 +1,91 @@
+"""A plan of TensorRT's, loaded: its tensors, and contexts to run it in. Weights are in memory once for all threads."""
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engines.tensorrt.errors import DeviceError
+from engines.tensorrt.library import Library
+from streamer.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output. shape: of one picture's, without the batch axis."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    def whole(self, pictures: int) -> tuple[int, ...]:
+        """Shape for a batch."""
+        return pictures, *self.shape
+
+    def size(self, pictures: int) -> int:
+        """Bytes for a batch."""
+        return pictures * prod(self.shape) * self.dtype.itemsize
+
+
+class Network:
+    """A loaded plan with one input, the pictures.
+
+    most: the largest batch; fixed: whether it must be exactly so many.
+    """
+
+    def __init__(self, library: Library, engine: Any, path: Path) -> None:
+        trt = library.trt
+        self.version = library.version
+        self.path = path
+        self._library, self._engine = library, engine
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        if len(inputs) != 1:
+            raise ModelError(f"{path}: it has {len(inputs)} inputs; export it with the picture only")
+        self.input = self._tensor(trt, inputs[0])
+        self.outputs = tuple(self._tensor(trt, name) for name in names if name not in inputs)
+        first = engine.get_tensor_shape(inputs[0])[0]
+        self.fixed = first >= 0
+        self.most = int(first if self.fixed else engine.get_tensor_profile_shape(inputs[0], 0)[2][0])
+
+    def context(self) -> Any:
+        """To run it in, for one thread at a time.
+
+        Raises:
+            DeviceError: there is no memory for it.
+        """
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise self.failure("making an execution context")
+        return context
+
+    def failure(self, doing: str) -> DeviceError:
+        """The error of a call that TensorRT answered with nothing; why is in its log only."""
+        return self._library.failure(f"{self.path}: {doing}")
+
+    def close(self) -> None:
+        """Lets the weights go; its contexts must have gone before."""
+        self._engine = None
+
+    def _tensor(self, trt: Any, name: str) -> Tensor:
+        shape = tuple(self._engine.get_tensor_shape(name))
+        if not shape or min(shape[1:], default=0) < 0:
+            raise ModelError(
+                f"{self.path}: the size of {name} depends on the picture; export it without NMS inside"
+            )
+        return Tensor(name, np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))), shape[1:])
+
+
+def load_network(library: Library, plan: bytes, path: Path) -> Network:
+    """The network of a plan, for the device whose context is current. path: of the model, for messages.
+
+    Raises:
+        DeviceError: TensorRT can't load it.
+        ModelError: it isn't a network that takes pictures and answers with outputs of one size.
+    """
+    engine = library.trt.Runtime(library.log).deserialize_cuda_engine(plan)
+    if engine is None:
+        raise library.failure(f"{path}: loading the engine")
+    return Network(library, engine, path)

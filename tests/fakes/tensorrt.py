@@ -1,0 +1,137 @@
+"""A TensorRT for tests without a GPU: a plan is an ONNX file, and ONNX Runtime computes it on a simulated GPU."""
+
+import ctypes
+import struct
+from enum import Enum, IntEnum
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from tests.fakes.gpu import Gpu
+
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
+
+
+def plan_of(model: bytes, most: int) -> bytes:
+    """What `deserialize_cuda_engine` takes. most: of the profile, where the model leaves the batch open."""
+    return b"PLAN" + struct.pack("<i", most) + model
+
+
+def tensorrt(gpu: Gpu) -> ModuleType:
+    """The module `tensorrt`, as far as the runtime uses it. The largest batch and the failures are the GPU's."""
+
+    class TensorIOMode(IntEnum):
+        NONE = 0
+        INPUT = 1
+        OUTPUT = 2
+
+    class Severity(Enum):
+        INTERNAL_ERROR = 0
+        ERROR = 1
+        WARNING = 2
+        INFO = 3
+        VERBOSE = 4
+
+    class ILogger:
+        def __init__(self) -> None:
+            pass
+
+        def log(self, severity: Any, msg: str) -> None:
+            raise NotImplementedError
+
+    ILogger.Severity = Severity  # type: ignore[attr-defined]
+
+    class ICudaEngine:
+        def __init__(self, plan: bytes, log: Any) -> None:
+            [self.most] = struct.unpack_from("<i", plan, 4)
+            self.session = onnxruntime.InferenceSession(plan[8:], providers=["CPUExecutionProvider"])
+            self.log = log
+            self._inputs = {each.name: each for each in self.session.get_inputs()}
+            self._tensors = self._inputs | {each.name: each for each in self.session.get_outputs()}
+
+        @property
+        def num_io_tensors(self) -> int:
+            return len(self._tensors)
+
+        def get_tensor_name(self, index: int) -> str:
+            return list(self._tensors)[index]
+
+        def get_tensor_mode(self, name: str) -> TensorIOMode:
+            return TensorIOMode.INPUT if name in self._inputs else TensorIOMode.OUTPUT
+
+        def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+            return tuple(size if isinstance(size, int) else -1 for size in self._tensors[name].shape)
+
+        def get_tensor_dtype(self, name: str) -> Any:
+            return _TYPES[self._tensors[name].type]
+
+        def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[tuple[int, ...]]:
+            shape = self.get_tensor_shape(name)
+            return [(batch, *shape[1:]) for batch in (1, self.most, self.most)]
+
+        def create_execution_context(self) -> "IExecutionContext | None":
+            gpu.calls["create_execution_context"] += 1
+            if "create_execution_context" in gpu.broken:
+                self.log.log(Severity.ERROR, str(gpu.broken["create_execution_context"]))
+                return None
+            return IExecutionContext(self)
+
+    class IExecutionContext:
+        def __init__(self, engine: ICudaEngine) -> None:
+            self._engine = engine
+            self._addresses: dict[str, int] = {}
+            self._shape: tuple[int, ...] = engine.get_tensor_shape(engine.get_tensor_name(0))
+
+        def set_tensor_address(self, name: str, memory: int) -> bool:
+            self._addresses[name] = memory
+            return True
+
+        def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+            fixed = self._engine.get_tensor_shape(name)[0]
+            if shape[0] > self._engine.most or fixed not in (-1, shape[0]):
+                self._engine.log.log(Severity.ERROR, f"a batch of {shape[0]} is not in the profile")
+                return False
+            self._shape = tuple(shape)
+            return True
+
+        def execute_async_v3(self, stream_handle: int) -> bool:
+            gpu.calls["execute_async_v3"] += 1
+            if "execute_async_v3" in gpu.broken:
+                self._engine.log.log(Severity.ERROR, str(gpu.broken["execute_async_v3"]))
+                return False
+            # The shape is part of what is queued, as it is of what a graph records.
+            shape = self._shape
+            gpu.streams[stream_handle].put(lambda: self._compute(shape))
+            return True
+
+        def _compute(self, shape: tuple[int, ...]) -> None:
+            session = self._engine.session
+            [given] = session.get_inputs()
+            picture = _array(self._addresses[given.name], shape, _TYPES[given.type])
+            answers = session.run(None, {given.name: picture})
+            for output, answer in zip(session.get_outputs(), answers, strict=True):
+                _array(self._addresses[output.name], answer.shape, answer.dtype)[...] = answer
+
+    class Runtime:
+        def __init__(self, logger: Any) -> None:
+            self._logger = logger
+
+        def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
+            if not serialized_engine.startswith(b"PLAN"):
+                self._logger.log(Severity.ERROR, "Serialization assertion magicTagRead failed")
+                return None
+            return ICudaEngine(serialized_engine, self._logger)
+
+    module = ModuleType("tensorrt")
+    classes = (TensorIOMode, ILogger, ICudaEngine, IExecutionContext, Runtime)
+    module.__dict__.update({each.__name__: each for each in classes})
+    module.__dict__.update(nptype=lambda trt_type: trt_type, __version__="10.0.0")
+    return module
+
+
+def _array(address: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = (ctypes.c_char * size).from_address(address)
+    return np.frombuffer(memory, dtype).reshape(shape)

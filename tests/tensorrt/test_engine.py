@@ -1,0 +1,204 @@
+"""The runtime on a simulated GPU: answers, order, what is allocated and waited for, what fails how."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from engines.tensorrt.device import open_device
+from engines.tensorrt.errors import (
+    DeviceError,
+    DeviceLostError,
+    DriverTooOldError,
+    OutOfDeviceMemoryError,
+    device_error,
+)
+from streamer.errors import ModelError, StreamerError, UsageError
+from tests.fakes import gpu as fake
+from tests.tensorrt.rig import Rig
+from tests.unit.networks import constant_network
+
+ANSWERS = {
+    "one": np.arange(12, dtype=np.float32).reshape(1, 3, 4),
+    "two": np.ones((1, 5), np.float32),
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Multiplies its answers with a picture's brightest value; any batch."""
+    return constant_network(tmp_path / "m.onnx", ANSWERS, ("n", 3, 8, 8), brightness=True)
+
+
+def pictures(*brightness: float, dtype: Any = np.float32) -> np.ndarray:
+    batch = np.zeros((len(brightness), 3, 8, 8), dtype)
+    batch[:, 1, 2, 3] = brightness
+    return batch
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+def test_answers_for_batches_of_any_size_again_and_again(rig: Rig, model: Path, graphs: bool) -> None:
+    engine = rig.engine(model, batch=4, graphs=graphs)
+    random = np.random.default_rng(1)
+    for size in (1, 4, 2, 2, 1, 4, 3, 1, 2, 4, 3):
+        values = random.uniform(1, 9, size)
+        one, two = engine.infer(pictures(*values))
+        np.testing.assert_allclose(one, values[:, None, None] * ANSWERS["one"], rtol=1e-6)
+        np.testing.assert_allclose(two, values[:, None] * ANSWERS["two"], rtol=1e-6)
+    assert rig.gpu.graphs == (4 if graphs else 0)
+    assert rig.gpu.stack == []
+
+
+def test_half_precision(rig: Rig, tmp_path: Path) -> None:
+    path = constant_network(tmp_path / "m.onnx", ANSWERS, ("n", 3, 8, 8), dtype=TensorProto.FLOAT16, brightness=True)
+    one, _ = rig.engine(path).infer(pictures(2, dtype=np.float16))
+    assert one.dtype == np.float16
+    np.testing.assert_array_equal(one, 2 * ANSWERS["one"])
+
+
+def test_a_network_of_a_fixed_batch(rig: Rig, tmp_path: Path) -> None:
+    path = constant_network(tmp_path / "m.onnx", ANSWERS, (2, 3, 8, 8), brightness=True)
+    engine = rig.engine(path, batch=2, fixed=True)
+    assert engine.network.fixed
+    np.testing.assert_array_equal(engine.infer(pictures(1, 3))[1], [[1] * 5, [3] * 5])
+
+
+def test_once_warm_nothing_is_allocated_and_each_batch_waits_once(rig: Rig, model: Path) -> None:
+    engine = rig.engine(model)
+    engine.infer(pictures(1, 2))
+    before = rig.gpu.calls.copy()
+
+    for _ in range(10):
+        engine.infer(pictures(3, 4))
+
+    made = rig.gpu.calls - before
+    assert made == {"cuGraphLaunch": 10, "synchronize": 10}
+
+
+def test_without_graphs_too(rig: Rig, model: Path) -> None:
+    engine = rig.engine(model, graphs=False)
+    engine.infer(pictures(1, 2))
+    before = rig.gpu.calls.copy()
+    engine.infer(pictures(3, 4))
+    made = rig.gpu.calls - before
+    assert made == {"memcpy_htod_async": 1, "memcpy_dtoh_async": 2, "execute_async_v3": 1, "synchronize": 1}
+
+
+def test_a_batch_made_in_pinned_memory_is_not_copied_first(rig: Rig, model: Path) -> None:
+    engine = rig.engine(model)
+    batch = engine.new_batch(2)
+    assert batch is not None
+    batch[:] = pictures(5, 6)
+    assert engine.infer(batch)[1][:, 0].tolist() == [5, 6]
+    assert engine.new_batch(5) is None
+
+
+def test_everything_is_given_back(rig: Rig, model: Path) -> None:
+    engine = rig.engine(model)
+    for size in (1, 2):
+        engine.infer(pictures(*[1] * size))
+    assert rig.gpu.taken
+    engine.close()
+    engine.close()
+    assert not rig.gpu.taken
+    assert rig.gpu.graphs == 0
+
+
+def test_two_engines_have_buffers_of_their_own(rig: Rig, model: Path) -> None:
+    one, other = rig.engine(model), rig.engine(model)
+    [first, *_] = one.infer(pictures(1))
+    [second, *_] = other.infer(pictures(2))
+    np.testing.assert_array_equal(first * 2, second)
+    assert rig.gpu.calls["retain_primary_context"] == 1
+
+
+def test_what_can_not_be_recorded_runs_as_it_is(rig: Rig, model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rig.gpu.broken["cuStreamEndCapture"] = fake.CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED  # type: ignore[assignment]
+    engine = rig.engine(model)
+    for value in (1, 2, 3):
+        assert engine.infer(pictures(value))[1][0, 0] == value
+    assert [record.message.partition(":")[2] for record in caplog.records] == [
+        " runs without CUDA graphs, somewhat slower: a CUDA graph: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
+    ]
+
+
+FULL = fake.MemoryError("cuMemAlloc failed: out of memory")
+LOST = fake.LaunchError("cuEventSynchronize failed: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "kind", "words"),
+    [
+        ("mem_alloc", FULL, OutOfDeviceMemoryError, "making room for batches: out of memory on the GPU; choose a smal"),
+        ("pagelocked_empty", FULL, OutOfDeviceMemoryError, "out of memory"),
+        ("create_execution_context", FULL, OutOfDeviceMemoryError, "m.onnx: making an execution context: out of memo"),
+        ("synchronize", LOST, DeviceLostError, "inference: the GPU failed .*see the kernel's log"),
+        ("execute_async_v3", LOST, DeviceLostError, "m.onnx: inference: the GPU failed"),
+        ("cuGraphLaunch", fake.CUresult.CUDA_ERROR_ILLEGAL_ADDRESS, DeviceLostError, "CUDA_ERROR_ILLEGAL_ADDRESS"),
+        ("memcpy_htod_async", fake.LogicError("x failed: invalid argument"), DeviceError, "inference: x failed: inval"),
+    ],
+)
+def test_failures_are_errors_of_one_line(rig: Rig, model: Path, call: str, error: Any, kind: Any, words: str) -> None:
+    engine = rig.engine(model)
+    if call == "cuGraphLaunch":
+        engine.infer(pictures(1))
+    rig.gpu.broken[call] = error
+    with pytest.raises(kind, match=words) as raised:
+        engine.infer(pictures(1))
+    assert isinstance(raised.value, StreamerError)
+    assert "\n" not in str(raised.value)
+    assert rig.gpu.stack == []
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("CUDA_ERROR_OUT_OF_MEMORY", OutOfDeviceMemoryError),
+        ("Requested amount of GPU memory (9 bytes) could not be allocated", OutOfDeviceMemoryError),
+        ("cuStreamSynchronize failed: unspecified launch failure", DeviceLostError),
+        ("uncorrectable ECC error encountered", DeviceLostError),
+        ("CUDA initialization failure with error: 35", DriverTooOldError),
+        ("CUDA driver version is insufficient for CUDA runtime version", DriverTooOldError),
+        ("cuModuleLoadDataEx failed: no kernel image is available for execution on the device", DeviceError),
+    ],
+)
+def test_what_cuda_says_becomes_an_error_of_its_kind(words: str, kind: type) -> None:
+    assert type(device_error("a test", words)) is kind
+
+
+def test_a_batch_larger_than_the_profile(rig: Rig, model: Path) -> None:
+    engine = rig.engine(model, batch=2)
+    with pytest.raises(ValueError, match="broadcast"):
+        engine.infer(pictures(1, 2, 3))
+
+
+def test_a_plan_that_is_none(rig: Rig, model: Path) -> None:
+    with pytest.raises(DeviceError, match=r"m\.onnx: loading the engine: .*magicTagRead"):
+        rig.engine_of(b"nonsense", model)
+
+
+def test_outputs_whose_size_depends_on_the_picture(rig: Rig, tmp_path: Path) -> None:
+    path = constant_network(tmp_path / "m.onnx", {"o": np.ones((1, 5, 6), np.float32)}, ("n", 3, "h", "w"))
+    with pytest.raises(ModelError, match="the size of images depends on the picture"):
+        rig.engine(path)
+
+
+def test_no_gpu(rig: Rig, model: Path) -> None:
+    rig.gpu.count = 0
+    with pytest.raises(DeviceError, match="there is no GPU number 0 here, only 0; engine tensorrt needs one"):
+        open_device()
+
+
+def test_no_driver(rig: Rig) -> None:
+    rig.gpu.broken["init"] = fake.LogicError("cuInit failed: system has unsupported display driver / cuda driver")
+    with pytest.raises(DriverTooOldError, match="starting CUDA: the NVIDIA driver is missing or too old"):
+        open_device()
+
+
+def test_nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pycuda", None)
+    open_device.cache_clear()
+    with pytest.raises(UsageError, match=r"engine tensorrt needs the package pycuda; install it with: pip install"):
+        open_device()

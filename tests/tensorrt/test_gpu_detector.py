@@ -1,0 +1,170 @@
+"""From JPEG to boxes on a simulated GPU, by the real kernels: as the detector of a CPU worker finds them."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import simplejpeg
+from numpy.typing import NDArray
+
+from engines.detections import Detections
+from engines.detector import Detector
+from engines.jpeg import decode_scaled
+from engines.tensorrt.detector import GpuDetector, on_gpu
+from engines.tensorrt.jpeg import Frame
+from streamer.errors import ModelError
+from tests.fakes.nvimgcodec import nvimgcodec
+from tests.tensorrt.rig import Rig
+from tests.unit.networks import constant_network, rows
+
+SIZE = 64
+NAMES = {"names": "{0: 'cat', 1: 'dog'}", "imgsz": "[64, 64]"}
+CAT, SAME_CAT, DOG, SURE = (32, 32, 16, 16, 0.9, 0), (33, 32, 16, 16, 0.6, 0), (8, 32, 6, 6, 0, 0.2), ()
+
+
+@pytest.fixture(params=["nvimgcodec", "on the CPU"])
+def decoders(request: pytest.FixtureRequest, rig_with_kernels: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A rig whose JPEGs are decoded either way."""
+    package = ModuleType("nvidia")
+    monkeypatch.setitem(sys.modules, "nvidia", package)
+    monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", None)  # type: ignore[arg-type]
+    if request.param == "nvimgcodec":
+        module = nvimgcodec(rig_with_kernels.gpu)
+        package.__dict__["nvimgcodec"] = module
+        monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", module)
+    return rig_with_kernels
+
+
+def network(folder: Path, shape: Sequence[int | str] = ("n", 3, SIZE, SIZE), brightness: bool = True) -> Path:
+    """Multiplies its boxes and scores with a picture's brightest value."""
+    table = rows(CAT, SAME_CAT, DOG, count=84, width=6)
+    answer = {"output0": np.ascontiguousarray(table.transpose(0, 2, 1))}
+    return constant_network(folder / "m.onnx", answer, shape, NAMES, brightness=brightness)
+
+
+def jpeg(width: int, height: int, brightest: int = 255) -> Frame:
+    random = np.random.default_rng(width + height)
+    picture = random.integers(0, brightest + 1, (height, width, 3), dtype=np.uint8)
+    picture[: height // 2] = brightest
+    return Frame(simplejpeg.encode_jpeg(picture, quality=95), width, height)
+
+
+def both(rig: Rig, path: Path, **settings: Any) -> tuple[Detector, GpuDetector]:
+    on_cpu, for_arrays = rig.detectors(path, **settings)
+    whole = on_gpu(for_arrays)
+    assert whole is not None
+    return on_cpu, whole
+
+
+def by_cpu(detector: Detector, frames: Sequence[Frame]) -> list[Detections]:
+    batch = detector.new_batch(len(frames))
+    sizes = [(frame.width, frame.height) for frame in frames]
+    placements = []
+    for frame, size, slot in zip(frames, sizes, batch, strict=True):
+        picture = decode_scaled(frame.jpeg, size, size, detector.model.colour)
+        placements.append(detector.prepare(picture, size, slot))
+    return detector.detect(batch, placements, [frame.unsure for frame in frames])
+
+
+def same(found: Sequence[Detections | None], expected: Sequence[Detections]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert one is not None
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
+        np.testing.assert_array_equal(one.classes, other.classes)
+
+
+FRAMES = [jpeg(128, 96), jpeg(64, 64), jpeg(100, 40), jpeg(32, 120, 200), jpeg(61, 64)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 9])
+def test_as_the_cpu_finds_them(decoders: Rig, tmp_path: Path, count: int) -> None:
+    on_cpu, on_simulated = both(decoders, network(tmp_path))
+    frames = (FRAMES * 2)[:count]
+    for _ in range(3):
+        same(on_simulated.detect_jpegs(frames), by_cpu(on_cpu, frames))
+
+
+def test_a_network_of_a_fixed_batch_is_filled_up(decoders: Rig, tmp_path: Path) -> None:
+    on_cpu, on_simulated = both(decoders, network(tmp_path, (4, 3, SIZE, SIZE)), fixed=True)
+    for frames in (FRAMES[:4], FRAMES[:1], FRAMES[:3]):
+        same(on_simulated.detect_jpegs(frames), by_cpu(on_cpu, frames))
+
+
+def test_less_sure_boxes_of_those_frames_that_want_them(decoders: Rig, tmp_path: Path) -> None:
+    on_cpu, on_simulated = both(decoders, network(tmp_path, brightness=False), candidate_confidence=0.1)
+    frames = [Frame(one.jpeg, one.width, one.height, unsure) for one, unsure in zip(FRAMES, (1, 0, 1), strict=False)]
+    found = on_simulated.detect_jpegs(frames)
+    assert [len(one) for one in found if one is not None] == [2, 1, 2]
+    same(found, by_cpu(on_cpu, frames))
+
+
+def test_selection(decoders: Rig, tmp_path: Path) -> None:
+    settings = {"classes": ("dog",), "confidence": 0.1, "max_objects": 5, "agnostic_nms": True}
+    on_cpu, on_simulated = both(decoders, network(tmp_path, brightness=False), **settings)
+    found = on_simulated.detect_jpegs(FRAMES[:2])
+    assert all(one is not None and one.classes.tolist() == [1] for one in found)
+    same(found, by_cpu(on_cpu, FRAMES[:2]))
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", b"nothing", FRAMES[0].jpeg[:50], b"\xff\xd8" + bytes(99)], ids=["empty", "text", "cut", "zeros"]
+)
+def test_damaged_frames_are_none_and_the_others_are_found(decoders: Rig, tmp_path: Path, broken: bytes) -> None:
+    on_cpu, on_simulated = both(decoders, network(tmp_path))
+    found = on_simulated.detect_jpegs([FRAMES[0], Frame(broken, 64, 64), FRAMES[2], Frame(broken, 64, 64)])
+    assert [one is None for one in found] == [False, True, False, True]
+    same([found[0], found[2]], by_cpu(on_cpu, [FRAMES[0], FRAMES[2]]))
+
+
+def test_batches_overlap_and_come_back_in_order(decoders: Rig, tmp_path: Path) -> None:
+    on_cpu, on_simulated = both(decoders, network(tmp_path))
+    assert on_simulated.depth == 2
+    on_simulated.start(FRAMES[:2])
+    on_simulated.start(FRAMES[2:4])
+    same(on_simulated.finish(), by_cpu(on_cpu, FRAMES[:2]))
+    on_simulated.start(FRAMES[:1])
+    same(on_simulated.finish(), by_cpu(on_cpu, FRAMES[2:4]))
+    same(on_simulated.finish(), by_cpu(on_cpu, FRAMES[:1]))
+
+
+def test_once_warm_nothing_is_allocated_and_each_batch_waits_once(decoders: Rig, tmp_path: Path) -> None:
+    _, on_simulated = both(decoders, network(tmp_path))
+    for _ in range(2):
+        on_simulated.detect_jpegs(FRAMES[:4] * 2)
+    before = decoders.gpu.calls.copy()
+
+    on_simulated.detect_jpegs(FRAMES[:4] * 5)
+
+    made = decoders.gpu.calls - before
+    assert made["synchronize"] == made["cuGraphLaunch"] == 5
+    assert not {"mem_alloc", "pagelocked_empty", "new images", "launch"} & set(made)
+
+
+def test_everything_is_given_back(decoders: Rig, tmp_path: Path) -> None:
+    _, on_simulated = both(decoders, network(tmp_path))
+    on_simulated.detect_jpegs(FRAMES)
+    on_simulated.close()
+    assert not decoders.gpu.taken
+    assert decoders.gpu.graphs == 0
+    assert decoders.gpu.stack == []
+
+
+def test_a_class_without_a_name(decoders: Rig, tmp_path: Path) -> None:
+    table = rows((8, 8, 40, 40, 0.9, 2), count=30, width=6)
+    path = constant_network(tmp_path / "m.onnx", {"o": table}, ("n", 3, SIZE, SIZE), NAMES, brightness=True)
+    _, on_simulated = both(decoders, path)
+    with pytest.raises(ModelError, match=r"m\.onnx: it found class 2, and only 2 have names"):
+        on_simulated.detect_jpegs(FRAMES[:1])
+
+
+def test_layouts_that_kernels_do_not_read_stay_with_the_cpu(rig_with_kernels: Rig, tmp_path: Path) -> None:
+    answer: NDArray[np.float32] = np.zeros((1, 7, 4, 4), np.float32)
+    path = constant_network(tmp_path / "m.onnx", {"o": answer}, ("n", 3, SIZE, SIZE), NAMES)
+    on_cpu, for_arrays = rig_with_kernels.detectors(path, head="fastestdet")
+    assert on_gpu(for_arrays) is None
+    assert on_gpu(on_cpu) is None
