@@ -11,9 +11,11 @@ from engines.engine import Engine, InputSpec
 from engines.onnx_file import OnnxFile
 from engines.tensorrt.device import Device, open_device
 from engines.tensorrt.host_arrays import HostArrays
-from engines.tensorrt.library import Library, open_library
+from engines.tensorrt.library import open_library
 from engines.tensorrt.network import Network, load_network
+from engines.tensorrt.plans import Gpu, Wanted, obtain_plan
 from engines.tensorrt.slots import Slot
+from streamer.settings import load
 
 NAME = "tensorrt"
 
@@ -27,7 +29,7 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
     Engines of one file share its weights; each has buffers of its own. threads: of no meaning on a GPU.
 
     Raises:
-        UsageError: TensorRT, pycuda or cuda-bindings is not installed.
+        UsageError: TensorRT, pycuda or cuda-bindings is not installed, or the settings are wrong.
         ModelError: TensorRT can't build it.
         DeviceError: there is no GPU, or it fails.
     """
@@ -35,14 +37,10 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
     with _opening, device.use("opening an engine"):
         network = _networks.get((file.sha256, spec))
         if network is None:
-            plan = _plan(library, device, file, spec)
-            network = _networks[file.sha256, spec] = load_network(library, plan, file.path)
+            wanted = Wanted(library, Gpu(device.name, device.architecture), file, spec, load().tensorrt)
+            network = load_network(library, obtain_plan(wanted).content, file.path)
+            _networks[file.sha256, spec] = network
     return TensorRtEngine(spec, device, network)
-
-
-def _plan(library: Library, device: Device, file: OnnxFile, spec: InputSpec) -> bytes:
-    """From the cache, else built now."""
-    raise NotImplementedError
 
 
 class TensorRtEngine:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engines.tensorrt.device import open_device
+from engines.tensorrt.library import open_library
 from tests.conftest import need
 from tests.kernels.on_cpu import compile_kernels, compiler
 from tests.tensorrt.rig import Rig, install
@@ -18,17 +19,23 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_kernels(tmp_path_factory.mktemp("kernels") / "kernels.so", "-shared", "-fPIC")
 
 
+def forget() -> None:
+    """What a process keeps for its life."""
+    open_device.cache_clear()
+    open_library.cache_clear()
+
+
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     """Without kernels: for arrays only."""
-    open_device.cache_clear()
+    forget()
     yield install(monkeypatch, None)
-    open_device.cache_clear()
+    forget()
 
 
 @pytest.fixture
 def rig_with_kernels(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator[Rig]:
     """With the kernels."""
-    open_device.cache_clear()
+    forget()
     yield install(monkeypatch, library)
-    open_device.cache_clear()
+    forget()

@@ -2,7 +2,6 @@
 
 import ctypes
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +15,7 @@ from engines.engine import InputSpec
 from engines.onnx_file import read_onnx
 from engines.tensorrt import device as device_module
 from engines.tensorrt.engine import TensorRtEngine
-from engines.tensorrt.library import Library
-from engines.tensorrt.library import _make_log as make_log
+from engines.tensorrt.library import open_library
 from engines.tensorrt.network import load_network
 from streamer.settings import DetectSettings
 from tests.fakes import gpu as fake_gpu
@@ -38,10 +36,9 @@ class Rig:
         self, plan: bytes, path: Path, batch: int = 4, fixed: bool = False, graphs: bool = True
     ) -> TensorRtEngine:
         """A plan on the GPU."""
-        trt = tensorrt(self.gpu)
         device = device_module.open_device()
         with device.use("opening"):
-            network = load_network(Library(trt, make_log(trt)), plan, path)
+            network = load_network(open_library(), plan, path)
         [given] = read_onnx(path).inputs
         height, width = given.shape[2:]
         spec = InputSpec(int(width), int(height), batch, fixed, np.dtype(given.dtype))
@@ -58,6 +55,7 @@ def install(patch: pytest.MonkeyPatch, library: Path | None, count: int = 1) -> 
     """Makes pycuda and cuda-bindings simulated ones. library: the kernels, compiled for the CPU."""
     gpu = fake_gpu.Gpu(ctypes.CDLL(str(library)) if library else None, count)
     modules: dict[str, ModuleType] = {"pycuda.driver": fake_gpu.pycuda_driver(gpu)}
+    modules["tensorrt"] = tensorrt(gpu)
     modules["cuda.bindings.driver"] = fake_gpu.cuda_bindings_driver(gpu)
     for name in ("pycuda", "cuda", "cuda.bindings"):
         modules[name] = ModuleType(name)
@@ -68,6 +66,3 @@ def install(patch: pytest.MonkeyPatch, library: Path | None, count: int = 1) -> 
     # Machine code is of no use to the simulated one.
     patch.setattr(device_module, "cubin", lambda unit, architecture: unit.encode())
     return Rig(gpu)
-
-
-Opener = Callable[..., TensorRtEngine]

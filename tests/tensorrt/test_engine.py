@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from engines.engine import InputSpec
+from engines.onnx_file import read_onnx
+from engines.tensorrt import engine as engine_module
 from engines.tensorrt.device import open_device
 from engines.tensorrt.errors import (
     DeviceError,
@@ -15,8 +18,11 @@ from engines.tensorrt.errors import (
     OutOfDeviceMemoryError,
     device_error,
 )
+from engines.tensorrt.plan_file import Plan
+from engines.tensorrt.plans import Wanted
 from streamer.errors import ModelError, StreamerError, UsageError
 from tests.fakes import gpu as fake
+from tests.fakes.tensorrt import plan_of
 from tests.tensorrt.rig import Rig
 from tests.unit.networks import constant_network
 
@@ -183,6 +189,29 @@ def test_outputs_whose_size_depends_on_the_picture(rig: Rig, tmp_path: Path) -> 
     path = constant_network(tmp_path / "m.onnx", {"o": np.ones((1, 5, 6), np.float32)}, ("n", 3, "h", "w"))
     with pytest.raises(ModelError, match="the size of images depends on the picture"):
         rig.engine(path)
+
+
+def test_opened_by_its_name_in_the_registry(
+    rig: Rig, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built: list[Wanted] = []
+
+    def obtain(wanted: Wanted) -> Plan:
+        built.append(wanted)
+        return Plan(plan_of(model.read_bytes(), wanted.spec.batch), None, (), "m.onnx", 1.0, 0.0)
+
+    monkeypatch.setattr(engine_module, "obtain_plan", obtain)
+    monkeypatch.chdir(tmp_path)
+    file = read_onnx(model)
+    spec = InputSpec(8, 8, 3, False, np.dtype(np.float32))
+
+    engines = [engine_module.open_engine(file, spec, threads=1) for _ in range(2)]
+
+    [wanted] = built
+    assert (wanted.gpu.name, wanted.gpu.architecture) == ("Simulated", "sm_90")
+    assert [engine.name for engine in engines] == ["tensorrt", "tensorrt"]
+    for engine in engines:
+        assert engine.infer(pictures(1, 2, 3))[1][:, 0].tolist() == [1, 2, 3]
 
 
 def test_no_gpu(rig: Rig, model: Path) -> None:
