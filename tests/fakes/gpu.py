@@ -241,7 +241,7 @@ def pycuda_driver(gpu: Gpu) -> ModuleType:
     module = ModuleType("pycuda.driver")
     contents = {
         "Error": Error, "MemoryError": MemoryError, "LogicError": LogicError, "LaunchError": LaunchError,
-        "Device": Device, "Context": SimpleNamespace(pop=lambda: gpu.stack.pop()),
+        "Device": Device, "Module": Module, "Context": SimpleNamespace(pop=lambda: gpu.stack.pop()),
         "event_flags": SimpleNamespace(BLOCKING_SYNC=1, DISABLE_TIMING=2),
         "Stream": lambda flags=0: Stream(gpu, flags), "Event": lambda flags=0: Event(gpu, flags),
         "mem_alloc": lambda size: DeviceAllocation(gpu, size), "mem_get_info": lambda: (1 << 29, 1 << 30),

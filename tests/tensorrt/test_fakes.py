@@ -1,0 +1,99 @@
+"""What is simulated is like the real thing: the same names, the same arguments."""
+
+import importlib.util
+import inspect
+import json
+import re
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.conftest import need
+from tests.fakes import gpu as fake
+from tests.fakes.pycuda_signatures import RECORD
+from tests.fakes.tensorrt import tensorrt
+
+PYCUDA = json.loads(RECORD.read_text(encoding="utf-8"))
+GPU = fake.Gpu()
+DRIVER, BINDINGS, TENSORRT = fake.pycuda_driver(GPU), fake.cuda_bindings_driver(GPU), tensorrt(GPU)
+# Of the simulated classes, what only the simulation needs.
+INNER = {"put", "drain", "queue", "recording", "flags", "most", "session"}
+CLASSES = {"Stream": fake.Stream, "Event": fake.Event, "DeviceAllocation": fake.DeviceAllocation}
+
+
+def public(kind: type) -> dict[str, Any]:
+    return {name: value for name, value in vars(kind).items() if not name.startswith("_") and name not in INNER}
+
+
+def arguments(function: Any) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+@pytest.mark.parametrize("name", PYCUDA["functions"])
+def test_functions_of_pycuda(name: str) -> None:
+    expected = PYCUDA["functions"][name]
+    assert arguments(getattr(DRIVER, name))[: len(expected)] == expected or not expected
+
+
+@pytest.mark.parametrize("name", PYCUDA["classes"])
+def test_classes_of_pycuda(name: str) -> None:
+    kind = CLASSES.get(name) or getattr(DRIVER, name)
+    if name == "Context":
+        assert {"pop", *public(fake.Context)} <= set(PYCUDA["classes"][name])
+    else:
+        assert set(public(kind)) <= set(PYCUDA["classes"][name])
+
+
+def test_everything_of_pycuda_that_is_simulated_is_recorded() -> None:
+    names = {name for name in vars(DRIVER) if not name.startswith("__")}
+    recorded = {*PYCUDA["functions"], *PYCUDA["classes"], *PYCUDA["errors"], "event_flags"}
+    assert names <= recorded
+    assert set(vars(DRIVER.event_flags)) <= set(PYCUDA["event_flags"])
+
+
+@pytest.fixture(scope="module")
+def real_bindings() -> ModuleType:
+    """cuda-bindings itself; it needs no GPU until it is called."""
+    need(importlib.util.find_spec("cuda") is not None, "cuda-bindings")
+    from cuda.bindings import driver
+
+    module: ModuleType = driver
+    return module
+
+
+def test_cuda_bindings(real_bindings: ModuleType) -> None:
+    for name, simulated in vars(BINDINGS).items():
+        if name.startswith("cu"):
+            line = (getattr(real_bindings, name).__doc__ or "").splitlines()[0]
+            given = [part.split(":")[0].split()[-1] for part in line[line.index("(") + 1 : line.rindex(")")].split(",")]
+            assert arguments(simulated) == given, name
+    for enum in ("CUresult", "CUstreamCaptureMode"):
+        for member in getattr(BINDINGS, enum):
+            assert int(getattr(getattr(real_bindings, enum), member.name)) == member
+    assert callable(real_bindings.CUstream)
+
+
+@pytest.fixture(scope="module")
+def real_tensorrt() -> ModuleType:
+    """TensorRT-RTX: the same calls as TensorRT, and it can be installed on a machine without a GPU."""
+    need(importlib.util.find_spec("tensorrt_rtx_bindings") is not None, "tensorrt_rtx_cu13_bindings")
+    return importlib.import_module("tensorrt_rtx_bindings")
+
+
+@pytest.mark.parametrize("name", ["Runtime", "ICudaEngine", "IExecutionContext", "ILogger", "TensorIOMode"])
+def test_tensorrt(real_tensorrt: ModuleType, name: str) -> None:
+    real, simulated = getattr(real_tensorrt, name), getattr(TENSORRT, name)
+    for member, value in public(simulated).items():
+        assert hasattr(real, member), member
+        if inspect.isfunction(value):
+            words = getattr(real, member).__doc__ or ""
+            # pybind11 writes the signature first, of overloads each.
+            given = [re.findall(r"(\w+): ", line) for line in re.findall(rf"{member}\(self: [^)]*\)", words)]
+            wanted = ["self", *arguments(value)]
+            assert any(names[: len(wanted)] == wanted for names in given), (member, given)
+
+
+def test_data_types_of_tensorrt(real_tensorrt: ModuleType) -> None:
+    assert real_tensorrt.nptype(real_tensorrt.DataType.HALF).__name__ == "float16"
+    assert set(TENSORRT.ILogger.Severity.__members__) <= set(dir(real_tensorrt.ILogger.Severity))
