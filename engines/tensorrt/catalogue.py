@@ -1,0 +1,83 @@
+"""What is in the cache, and what of it can go."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from engines.tensorrt.cache import Entry, PlanCache
+from engines.tensorrt.graph import VERSION
+from engines.tensorrt.library import open_library
+from streamer.errors import UsageError
+
+_DAY = 24 * 3600.0
+
+
+def as_text(folder: Path, entries: Sequence[Entry]) -> str:
+    """One line per engine, the last used one first."""
+    if not entries:
+        return f"{folder}: no engines"
+    head = f"{'engine':<14}{'MB':>7}  {'model':<24}{'precision':<11}{'batches':<12}{'TensorRT':<14}{'used':<12}for"
+    total = sum(entry.size for entry in entries) / 1e6
+    return "\n".join([head, *map(_line, entries), f"{len(entries)} engines, {total:.1f} MB in {folder}"])
+
+
+def _line(entry: Entry) -> str:
+    size, used = f"{entry.size / 1e6:>7.1f}", datetime.fromtimestamp(entry.used, UTC).strftime("%Y-%m-%d")
+    if entry.header is None:
+        return f"{entry.digest[:12]:<14}{size}  damaged; `streamer engine prune` removes it"
+    key = entry.header["key"]
+    model = str(entry.header.get("model_name", ""))[:22]
+    batches = ",".join(map(str, key.get("batches", ())))
+    return (
+        f"{entry.digest[:12]:<14}{size}  {model:<24}{key.get('precision', ''):<11}{batches:<12}"
+        f"{key.get('version', ''):<14}{used:<12}{key.get('gpu', '')}"
+    )
+
+
+def as_json(entries: Sequence[Entry]) -> str:
+    """One object."""
+    return orjson.dumps({"engines": [_plain(entry) for entry in entries]}, option=orjson.OPT_INDENT_2).decode()
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    header = {key: value for key, value in (entry.header or {}).items() if key != "start"}
+    return {"digest": entry.digest, "bytes": entry.size, "used": entry.used, "damaged": entry.header is None, **header}
+
+
+def prune(cache: PlanCache, unused_days: float | None, everything: bool) -> Iterator[str]:
+    """Removes what can't be used, or needn't be kept, and says each; what it all came to at the end."""
+    version = _installed()
+    removed = size = 0
+    for entry in cache.entries():
+        why = "all are to go" if everything else _useless(entry, version, unused_days)
+        if why:
+            cache.remove(entry.digest)
+            removed, size = removed + 1, size + entry.size
+            yield f"removed {entry.digest[:12]}: {why}"
+    yield f"{removed} engines removed, {size / 1e6:.1f} MB"
+
+
+def _useless(entry: Entry, installed: tuple[str, str, str] | None, unused_days: float | None) -> str:
+    """Why it can go; nothing if it can't. installed: TensorRT's name, version and major version here."""
+    if entry.header is None:
+        return "damaged"
+    key = entry.header["key"]
+    if key.get("preparation") != VERSION:
+        return "made by an older streamer"
+    if installed and key.get("library") == installed[0] and key.get("version") not in installed[1:]:
+        return f"for TensorRT {key.get('version')}, here is {installed[1]}"
+    days = (time.time() - entry.used) / _DAY
+    return f"not used for {days:.0f} days" if unused_days is not None and days > unused_days else ""
+
+
+def _installed() -> tuple[str, str, str] | None:
+    """None where engines are only kept: whether they can be used is not known there."""
+    try:
+        library = open_library()
+    except UsageError:
+        return None
+    return library.name, library.version, library.major
