@@ -18,7 +18,7 @@ from consumers.ledger import Ledger
 from consumers.state import state_key
 from streamer.broker import connect_admin, connect_producer
 from streamer.errors import ServiceError
-from streamer.records import Gap, Result
+from streamer.records import Event, Gap, Result
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -121,7 +121,7 @@ class Committer(threading.Thread):
         if batch is None:
             return
         self._follow(batch)
-        batch.rows = [Row(partition, record, record.to_json()) for partition, record in batch.records]
+        batch.rows = [Row(partition, record, record.to_json()) for partition, record in (*batch.records, *batch.events)]
         self._write(batch)
         self._ledger.settle()
         self._time.observe(time.monotonic() - began)
@@ -135,7 +135,7 @@ class Committer(threading.Thread):
             self._ledger.urgent.wait(max(0.0, _PATIENT_S - spent_s))
             return
         interval_s = self._settings.detect.commit_interval_ms / 1000
-        interval_s *= min(max(len(batch.rows) / _FEW, 1), _STRETCH)
+        interval_s *= min(max(len(batch.records) / _FEW, 1), _STRETCH)
         self._stop_event.wait(max(0.0, interval_s - spent_s))
 
     def _write(self, batch: Batch) -> None:
@@ -193,9 +193,10 @@ class Committer(threading.Thread):
 
     def _send(self, batch: Batch) -> list["FutureRecordMetadata"]:
         assert self._producer is not None
+        topics = {"detections": self._names.detections, "events": self._names.events}
         futures = [
             # The partition of the frame, so that who takes a partition over finds its results on the same one.
-            self._producer.send(self._names.detections, row.value, row.record.stream.encode(), partition=row.partition)
+            self._producer.send(topics[row.channel.log], row.value, row.record.stream.encode(), partition=row.partition)
             for row in batch.rows
         ]
         for (partition, stream), state in batch.states.items():
@@ -236,6 +237,8 @@ class Committer(threading.Thread):
                 metrics.STREAM_AGE.labels(pipeline, record.stream).set(age)
                 for found in record.objects:
                     metrics.OBJECTS.labels(pipeline, found.type).inc()
+            elif isinstance(record, Event):
+                metrics.EVENTS.labels(pipeline, record.stream, record.kind.value).inc()
             elif isinstance(record, Gap):
                 metrics.FRAMES.labels(pipeline, record.stream, record.reason.value).inc(record.count or 0)
 

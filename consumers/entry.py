@@ -1,10 +1,10 @@
 """A frame between poll and commit, and what one commit writes."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from consumers.positions import Position
-from streamer.records import Detection, End, EndHeader, FrameHeader, Gap, GapReason, Result
+from streamer.records import Detection, End, EndHeader, Event, FrameHeader, FrameId, Gap, GapReason, Result
 
 Partition = int
 
@@ -38,26 +38,45 @@ class Entry:
     track: bool = False
 
 
+class Channel(NamedTuple):
+    """Where a record goes: the records of one channel are in order, and their ids grow."""
+
+    log: Literal["detections", "events"]
+    stream: str
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record of `detections` and its bytes, made once for Kafka and Redis."""
+    """A record of `detections` or `events` and its bytes, made once for Kafka and Redis."""
 
     partition: Partition
-    record: Detection
+    record: Detection | Event
     value: bytes
+
+    @property
+    def channel(self) -> Channel:
+        """Where it goes."""
+        return Channel("events" if isinstance(self.record, Event) else "detections", self.record.stream)
+
+    @property
+    def id(self) -> FrameId:
+        """By which the records of its channel are ordered."""
+        record = self.record
+        return FrameId(record.frame.epoch, record.number) if isinstance(record, Event) else record.id
 
 
 @dataclass(slots=True)
 class Batch:
     """What one transaction writes: records in order per partition, dead frames, and offsets with positions.
 
-    rows: the records with their bytes, once those are made. states: per partition and stream, for topic `state`;
+    rows: records and events with their bytes, once those are made. states: per partition and stream, for topic `state`;
     None: there is nothing more to remember.
     """
 
     membership: Any
     entries: list[Entry] = field(default_factory=list)
     records: list[tuple[Partition, Detection]] = field(default_factory=list)
+    events: list[tuple[Partition, Event]] = field(default_factory=list)
     dead: list[Entry] = field(default_factory=list)
     offsets: dict[Partition, tuple[int, str]] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)

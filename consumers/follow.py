@@ -1,4 +1,4 @@
-"""What a stream's frames mean together: tracks. Between order and commit: frames come here once, in order.
+"""What a stream's frames mean together: tracks and events. Between order and commit: frames come here once, in order.
 
 What is known of a stream is written to topic `state` in the same transaction as the results that it was made of, so
 who takes the stream over goes on exactly behind them, and nothing has to be worked out again.
@@ -6,7 +6,7 @@ who takes the stream over goes on exactly behind them, and nothing has to be wor
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -14,43 +14,70 @@ import numpy as np
 import orjson
 
 from consumers.entry import Batch, Partition
+from consumers.events.engine import EventEngine
 from consumers.tracking.settings import TrackingSettings
-from consumers.tracking.tracker import Tracker
+from consumers.tracking.tracker import Tracked, Tracker
 from engines.detections import Detections
 from streamer.errors import RecordError
-from streamer.records import DetectedObject, Detection, End, Result
+from streamer.records import ZERO, DetectedObject, Detection, Event, FrameId, Gap, Result
+from streamer.records.stream import Line, Zone
 
 log = logging.getLogger(__name__)
 
 _VERSION = 1
 
 
-class Follower:
-    """Follows the objects of one stream through one epoch."""
+Places = tuple[tuple[Zone, ...], tuple[Line, ...]]
+"""A stream's zones and lines."""
 
-    def __init__(self, epoch: int, tracker: Tracker, by_source: bool, ahead_s: float = 0.0) -> None:
-        self.epoch = epoch
-        self._tracker, self._by_source, self._ahead_s = tracker, by_source, ahead_s
+
+class Follower:
+    """Follows the objects of one stream through one epoch.
+
+    last_event: id of the newest event, in whichever epoch it was.
+    """
+
+    def __init__(
+        self, epoch: int, tracker: Tracker, events: EventEngine, by_source: bool, ahead_s: float = 0.0
+    ) -> None:
+        self.epoch, self.last_event = epoch, ZERO
+        self._tracker, self._events = tracker, events
+        self._by_source, self._ahead_s = by_source, ahead_s
+        self._places: Places | None = None
 
     @classmethod
     def begin(cls, result: Result, settings: TrackingSettings, classes: Sequence[str]) -> Self:
         """At the first frame of an epoch."""
         # A camera's own time is known a few seconds after it was opened: time must not jump then, so it's left alone.
-        return cls(result.id.epoch, Tracker(settings, classes), result.source_time is not None)
+        by_source = result.source_time is not None
+        events = EventEngine(result.pipeline, result.stream)
+        return cls(result.id.epoch, Tracker(settings, classes), events, by_source)
 
-    def follow(self, result: Result, classes: Sequence[str]) -> Result:
-        """The result with the objects' tracks: their ids, and the class that each has had all along."""
+    def follow(self, result: Result, places: Places, classes: Sequence[str]) -> tuple[Result, list[Event]]:
+        """The result with the objects' ids and the class that each has had all along; and what has happened."""
         assert result.candidates is not None
+        events: list[Event] = []
+        if places != self._places:
+            events, self._places = self._events.redefine(*places), places
         everything = (*result.objects, *result.candidates)
-        tracked = {t.detection: t for t in self._tracker.update(self._seconds(result), _detections(everything, classes))}
-        objects = []
-        for index, one in enumerate(result.objects):
-            track = tracked.get(index)
-            if track is not None:
-                info = one.info if track.confirmed else {**one.info, "track": "tentative"}
-                one = replace(one, id=str(track.id), type=classes[track.kind], info=info)
-            objects.append(one)
-        return replace(result, objects=tuple(objects))
+        seconds = self._seconds(result)
+        tracked = self._tracker.update(seconds, _detections(everything, classes))
+        known = list(everything)
+        for track in tracked:
+            known[track.detection] = _named(known[track.detection], track, classes)
+        confirmed = [known[track.detection] for track in tracked if track.confirmed]
+        ended = map(str, self._tracker.ended())
+        events += self._events.update(result.id, result.captured_ms, seconds, confirmed, ended)
+        return replace(result, objects=tuple(known[: len(result.objects)])), self._noted(events)
+
+    def finish(self) -> list[Event]:
+        """The epoch is over."""
+        return self._noted(self._events.finish())
+
+    def _noted(self, events: list[Event]) -> list[Event]:
+        if events:
+            self.last_event = FrameId(events[-1].frame.epoch, events[-1].number)
+        return events
 
     def _seconds(self, result: Result) -> float:
         captured_s = result.captured_ms / 1000
@@ -64,14 +91,17 @@ class Follower:
             {
                 "version": _VERSION,
                 "epoch": self.epoch,
+                "lastEvent": [self.last_event.epoch, self.last_event.sequence],
                 "bySource": self._by_source,
                 "ahead": self._ahead_s,
                 "tracker": self._tracker.dump(),
-            }
+                "events": self._events.dump(),
+            },
+            default=list,  # of moments, which are named tuples
         )
 
     @classmethod
-    def load(cls, state: bytes, settings: TrackingSettings, classes: Sequence[str]) -> Self:
+    def load(cls, state: bytes, pipeline: str, stream: str, settings: TrackingSettings, classes: Sequence[str]) -> Self:
         """The reverse.
 
         Raises:
@@ -82,7 +112,10 @@ class Follower:
             if record["version"] != _VERSION:
                 raise RecordError(f"version {record['version']!r}, not {_VERSION}")
             tracker = Tracker.load(record["tracker"], settings, classes)
-            return cls(int(record["epoch"]), tracker, bool(record["bySource"]), float(record["ahead"]))
+            events = EventEngine.load(record["events"], pipeline, stream)
+            follower = cls(int(record["epoch"]), tracker, events, bool(record["bySource"]), float(record["ahead"]))
+            follower.last_event = FrameId(*map(int, record["lastEvent"]))
+            return follower
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RecordError(f"not a state: {error!r:.200}") from None
 
@@ -90,25 +123,29 @@ class Follower:
 class Followers:
     """Those of all streams of this worker's partitions. `open` and `forget` from any thread, `follow` from one.
 
-    classes: the model's class names; to be set before anything is followed.
+    places: gives a stream's zones and lines. classes: the model's class names; to be set before anything is followed.
     """
 
-    def __init__(self, settings: TrackingSettings) -> None:
-        self._settings = settings
+    def __init__(self, pipeline: str, settings: TrackingSettings, places: Callable[[str], Places]) -> None:
+        self._pipeline, self._settings, self._places = pipeline, settings, places
         self.classes: Sequence[str] = ()
         self._partitions: dict[Partition, dict[str, Follower]] = {}
         self._lock = threading.Lock()
 
-    def open(self, partition: Partition, states: Mapping[str, bytes]) -> None:
-        """Takes a partition over, with the states that were committed with its last results."""
+    def open(self, partition: Partition, states: Mapping[str, bytes]) -> dict[str, FrameId]:
+        """Takes a partition over, with the states that were committed with its last results.
+
+        Returns the newest event of each stream that has had one.
+        """
         followers: dict[str, Follower] = {}
         for stream, state in states.items():
             try:
-                followers[stream] = Follower.load(state, self._settings, self.classes)
+                followers[stream] = Follower.load(state, self._pipeline, stream, self._settings, self.classes)
             except RecordError as error:
                 log.warning("stream %s: its tracks begin anew: %s", stream, error)
         with self._lock:
             self._partitions[partition] = followers
+        return {name: follower.last_event for name, follower in followers.items() if follower.last_event > ZERO}
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Partitions that were given up."""
@@ -124,24 +161,40 @@ class Followers:
             batch.states[partition, stream] = follower.dump() if follower else None
 
     def _followed(self, partition: Partition, record: Detection, batch: Batch) -> Detection:
-        followers = self._of(partition)
-        stream = record.stream
-        if isinstance(record, End) or (isinstance(record, Result) and record.candidates is None):
-            if followers.pop(stream, None) is not None:
-                batch.states[partition, stream] = None
-            return record
-        if not isinstance(record, Result):
-            return record
+        followers, stream = self._of(partition), record.stream
         follower = followers.get(stream)
-        if follower is None or follower.epoch != record.id.epoch:
-            follower = followers[stream] = Follower.begin(record, self._settings, self.classes)
-        batch.states[partition, stream] = None  # made once, behind the batch's last frame
-        return follower.follow(record, self.classes)
+        events: list[Event] = []
+        if isinstance(record, Gap) or (follower is None and not _is_tracked(record)):
+            return record
+        # Made once, behind the batch's last frame. It stays when a run is over, for the sake of its last event.
+        batch.states[partition, stream] = None
+        if follower and (not _is_tracked(record) or follower.epoch != record.id.epoch):
+            events = follower.finish()
+        if isinstance(record, Result) and not _is_tracked(record):
+            followers.pop(stream)
+        elif isinstance(record, Result):
+            if follower is None or follower.epoch != record.id.epoch:
+                before, follower = follower, Follower.begin(record, self._settings, self.classes)
+                follower.last_event = before.last_event if before else ZERO
+                followers[stream] = follower
+            record, happened = follower.follow(record, self._places(stream), self.classes)
+            events += happened
+        batch.events += [(partition, event) for event in events]
+        return record
 
     def _of(self, partition: Partition) -> dict[str, Follower]:
         with self._lock:
             # One that was just given up has none: its batch can't be committed any more.
             return self._partitions.get(partition, {})
+
+
+def _is_tracked(record: Detection) -> bool:
+    return isinstance(record, Result) and record.candidates is not None
+
+
+def _named(one: DetectedObject, track: Tracked, classes: Sequence[str]) -> DetectedObject:
+    info = one.info if track.confirmed else {**one.info, "track": "tentative"}
+    return replace(one, id=str(track.id), type=classes[track.kind], info=info)
 
 
 def _detections(objects: Sequence[DetectedObject], classes: Sequence[str]) -> Detections:

@@ -84,7 +84,7 @@ class Intake:
         frames = consumer.partitions_for_topic(self._names.frames)
         if not frames:
             raise topic_missing(self._settings.kafka, self._names.frames)
-        for topic in (self._names.detections, self._names.state):
+        for topic in (self._names.detections, self._names.events, self._names.state):
             numbers = consumer.partitions_for_topic(topic)
             if not numbers:
                 raise topic_missing(self._settings.kafka, topic)
@@ -148,14 +148,13 @@ class Intake:
             return  # taken away meanwhile
         positions = load_positions(committed.metadata if committed else None)
         # Behind the committed offset, which is given out when the last owner's transaction is over.
-        running = {stream for stream, position in positions.streams.items() if not position.ended}
-        known = states.load(partition.partition, running & self._treatments.tracked())
+        known = states.load(partition.partition, positions.streams.keys() & self._treatments.tracked())
         with self._era_lock:
             # Rebalances run in kafka-python's own thread: what was given up while we asked is not ours.
             if era == self._era:
-                self._mirror.check(partition.partition, newest(positions))
+                events = self._followers.open(partition.partition, known)
+                self._mirror.check(partition.partition, newest(positions), events)
                 self._next_offset[partition.partition] = start
-                self._followers.open(partition.partition, known)
                 self._ledger.open(partition.partition, positions)
 
     def _register(

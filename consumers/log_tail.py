@@ -1,13 +1,14 @@
-"""The committed records of one partition of `detections`, from a while ago to its end."""
+"""The committed records of one partition of `detections` and `events`, from a while ago to their ends."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from consumers.entry import Row
 from streamer.broker import connect_consumer
 from streamer.errors import RecordError
-from streamer.records import parse_detection
+from streamer.records import Detection, Event, parse_detection
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -20,6 +21,11 @@ class LogTail:
 
     def __init__(self, settings: Settings, partition: int, age_s: float) -> None:
         self._settings, self.partition, self._age_s = settings, partition, age_s
+        names = topic_names(settings.kafka)
+        self._parsers: dict[str, Callable[[bytes], Detection | Event]] = {
+            names.detections: parse_detection,
+            names.events: Event.from_json,
+        }
         self._consumer: KafkaConsumer | None = None
 
     def __enter__(self) -> Self:
@@ -32,33 +38,33 @@ class LogTail:
             self._consumer.close()
 
     def read(self) -> list[Row]:
-        """The next records; empty after a short wait if there are none."""
+        """The next records, those of one topic in order; empty after a short wait if there are none."""
         consumer = self._open()
         found: list[Row] = []
-        for records in consumer.poll(timeout_ms=100).values():
+        for where, records in consumer.poll(timeout_ms=100).items():
             for record in records:
                 try:
-                    found.append(Row(self.partition, parse_detection(record.value or b""), record.value))
+                    parsed = self._parsers[where.topic](record.value or b"")
                 except RecordError:
                     continue  # a stranger's: readers skip it too
+                found.append(Row(self.partition, parsed, record.value))
         return found
 
     def at_end(self) -> bool:
         """Whether everything that is committed has been read."""
         consumer = self._open()
-        partition = next(iter(consumer.assignment()))
-        end: int = consumer.end_offsets([partition])[partition]
-        return bool(consumer.position(partition) >= end)
+        ends = consumer.end_offsets(consumer.assignment())
+        return all(consumer.position(where) >= end for where, end in ends.items())
 
     def _open(self) -> "KafkaConsumer":
         from kafka import TopicPartition
 
         if self._consumer is None:
             self._consumer = connect_consumer(self._settings.kafka)
-            partition = TopicPartition(topic_names(self._settings.kafka).detections, self.partition)
-            self._consumer.assign([partition])
+            both = [TopicPartition(topic, self.partition) for topic in self._parsers]
+            self._consumer.assign(both)
             since_ms = round((time.time() - self._age_s) * 1000)
-            start = self._consumer.offsets_for_times({partition: since_ms})[partition]
-            end = self._consumer.end_offsets([partition])[partition]
-            self._consumer.seek(partition, start.offset if start else end)
+            starts = self._consumer.offsets_for_times(dict.fromkeys(both, since_ms))
+            for where, end in self._consumer.end_offsets(both).items():
+                self._consumer.seek(where, starts[where].offset if starts[where] else end)
         return self._consumer

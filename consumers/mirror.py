@@ -1,4 +1,4 @@
-"""Redis, a mirror of topic `detections`: written after the commit, in order; repaired from the log.
+"""Redis, a mirror of topics `detections` and `events`: written after the commit, in order; repaired from the log.
 
 Redis being slow or away never holds a commit up: what can't be written is read again from the log later.
 """
@@ -6,9 +6,10 @@ Redis being slow or away never holds a commit up: what can't be written is read 
 import logging
 import threading
 from collections import deque
+from collections.abc import Mapping
 
 from consumers import metrics
-from consumers.entry import Row
+from consumers.entry import Channel, Row
 from consumers.log_tail import LogTail
 from consumers.redis_writer import RedisWriter
 from streamer.errors import ServiceError
@@ -20,7 +21,7 @@ from streamer.settings import Settings
 log = logging.getLogger(__name__)
 
 Rows = list[Row]
-Targets = dict[str, FrameId]
+Targets = dict[Channel, FrameId]
 _QUEUE = 256  # batches
 _RETRY_S = 0.5
 _RETRY_MOST_S = 5.0
@@ -31,7 +32,7 @@ class Mirror(threading.Thread):
     """The thread that writes to Redis. `write` never blocks; `check` has a taken-over partition compared.
 
     A partition is either live, its records come through the queue, or behind: its records are dropped here,
-    only the newest id per stream is remembered, and the log is read until those ids have been seen.
+    only the newest id per channel is remembered, and the log is read until those ids have been seen.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -67,7 +68,7 @@ class Mirror(threading.Thread):
             live = []
             for row in rows:
                 if row.partition in self._behind:
-                    self._behind[row.partition][row.record.stream] = row.record.id
+                    self._behind[row.partition][row.channel] = row.id
                 else:
                     live.append(row)
             if live:
@@ -75,10 +76,11 @@ class Mirror(threading.Thread):
             self._waiting.set(len(self._queue))
             self._changed.notify()
 
-    def check(self, partition: int, newest: Targets) -> None:
-        """Before anything newer is written, has Redis compared with the newest committed ids per stream."""
+    def check(self, partition: int, newest: Mapping[str, FrameId], events: Mapping[str, FrameId]) -> None:
+        """Before anything newer is written, has Redis compared with the newest committed ids per channel."""
         with self._changed:
-            self._behind[partition] = dict(newest)
+            targets = {Channel("detections", stream): id for stream, id in newest.items()}
+            self._behind[partition] = targets | {Channel("events", stream): id for stream, id in events.items()}
             self._changed.notify()
 
     def forget(self, partitions: set[int]) -> None:
@@ -138,24 +140,24 @@ class Mirror(threading.Thread):
     def _drop_queue(self) -> None:
         for rows in self._queue:
             for row in rows:
-                self._behind.setdefault(row.partition, {})[row.record.stream] = row.record.id
+                self._behind.setdefault(row.partition, {})[row.channel] = row.id
         self._queue.clear()
 
     def _repair(self, partition: int) -> None:
         """Writes what the log has and Redis has not, then makes the partition live again."""
         with self._changed:
             targets = dict(self._behind.get(partition, {}))
-        tops = {stream: self._writer.top(stream) for stream in targets}
+        tops = {channel: self._writer.top(channel) for channel in targets}
         with LogTail(self._settings, partition, self._settings.redis.max_age_s) as tail:
-            if any(tops[stream] < target for stream, target in targets.items()):
+            if any(tops[channel] < target for channel, target in targets.items()):
                 self._copy(tail, targets, tops)
             with self._changed:
                 # From here on new records queue up behind this repair; those dropped until now are read
                 # once more, and what comes twice is refused by its id.
                 targets = self._behind.pop(partition, {})
             try:
-                for stream in targets:
-                    tops.setdefault(stream, self._writer.top(stream))
+                for channel in targets:
+                    tops.setdefault(channel, self._writer.top(channel))
                 self._copy(tail, targets, tops)
             except BaseException:
                 with self._changed:
@@ -165,18 +167,18 @@ class Mirror(threading.Thread):
 
     def _copy(self, tail: LogTail, targets: Targets, tops: Targets) -> None:
         """Copies the log into Redis until every target has been seen, or the log goes on ending without it."""
-        missing = {stream for stream, target in targets.items() if tops[stream] < target}
+        missing = {channel for channel, target in targets.items() if tops[channel] < target}
         ended: Deadline | None = None
         while missing and not (ended and ended.passed):
             rows = tail.read()
             fresh = [row for row in rows if self._is_fresh(row, tops)]
             self._writer.write(fresh)
-            for record in (row.record for row in fresh):
-                tops[record.stream] = record.id
-                if record.id >= targets.get(record.stream, record.id):
-                    missing.discard(record.stream)
+            for row in fresh:
+                tops[row.channel] = row.id
+                if row.id >= targets.get(row.channel, row.id):
+                    missing.discard(row.channel)
             at_end = not rows and tail.at_end()
             ended = (ended or Deadline(_SETTLE_S)) if at_end else None
 
     def _is_fresh(self, row: Row, tops: Targets) -> bool:
-        return row.record.pipeline == self._pipeline and row.record.id > tops.get(row.record.stream, ZERO)
+        return row.record.pipeline == self._pipeline and row.id > tops.get(row.channel, ZERO)

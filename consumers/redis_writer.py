@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from consumers.entry import Row
+from consumers.entry import Channel, Row
 from streamer.mirror import Keys, connect_redis, redis_error
 from streamer.records import ZERO, FrameId, Result
 from streamer.settings import Settings
@@ -47,8 +47,8 @@ class RedisWriter:
     def __init__(self, settings: Settings) -> None:
         self._settings, self._keys = settings, Keys(settings.redis.prefix)
         self._pipeline = settings.detect.pipeline
-        self._young: dict[str, deque[tuple[float, FrameId]]] = defaultdict(deque)
-        self._written: set[str] = set()
+        self._young: dict[Channel, deque[tuple[float, FrameId]]] = defaultdict(deque)
+        self._written: set[Channel] = set()
         self._redis: redis.Redis | None = None
         self._script = ""
 
@@ -67,30 +67,30 @@ class RedisWriter:
             raise redis_error(self._settings.redis, error) from error
         self._redis = client
 
-    def top(self, stream: str) -> FrameId:
-        """Id of the newest record that Redis has of a stream; ZERO if it has none."""
+    def top(self, channel: Channel) -> FrameId:
+        """Id of the newest record that Redis has of a channel; ZERO if it has none."""
         if self._redis is None:
             self.open()
         assert self._redis is not None
-        rows: Any = self._redis.xrevrange(self._keys.detections(self._pipeline, stream), count=1)
+        rows: Any = self._redis.xrevrange(self._records(channel), count=1)
         if not rows:
             return ZERO
         epoch, _, sequence = rows[0][0].decode().partition("-")
         return FrameId(int(epoch), int(sequence))
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Writes records of any streams, those of one in order."""
+        """Writes records of any channels, those of one in order."""
         if not rows:
             return
         if self._redis is None:
             self.open()
         assert self._redis is not None
-        by_stream: dict[str, list[Row]] = defaultdict(list)
+        by_channel: dict[Channel, list[Row]] = defaultdict(list)
         for row in rows:
-            by_stream[row.record.stream].append(row)
+            by_channel[row.channel].append(row)
         pipe = self._redis.pipeline(transaction=False)
-        for stream, ordered in by_stream.items():
-            pipe.evalsha(self._script, 2, *self._arguments(stream, ordered))
+        for channel, ordered in by_channel.items():
+            pipe.evalsha(self._script, 2, *self._arguments(channel, ordered))
         try:
             pipe.execute()
         except ResponseError:
@@ -98,30 +98,35 @@ class RedisWriter:
             self._written.clear()
             self.open()
             raise
-        self._written.update(by_stream)
+        self._written.update(by_channel)
 
-    def _arguments(self, stream: str, rows: Sequence[Row]) -> list[Any]:
+    def _records(self, channel: Channel) -> str:
+        of = self._keys.events if channel.log == "events" else self._keys.detections
+        return of(self._pipeline, channel.stream)
+
+    def _arguments(self, channel: Channel, rows: Sequence[Row]) -> list[Any]:
         keys, redis = self._keys, self._settings.redis
+        live = keys.live_events if channel.log == "events" else keys.live
         arguments: list[Any] = [
-            keys.detections(self._pipeline, stream),
-            keys.latest(self._pipeline, stream),
-            keys.live(self._pipeline, stream),
+            self._records(channel),
+            keys.latest(self._pipeline, channel.stream),
+            live(self._pipeline, channel.stream),
             redis.latest_ttl_s,
             redis.max_records,
             redis.max_age_s + redis.latest_ttl_s,
-            self._oldest_young(stream, rows[-1].record.id),
-            int(stream in self._written),
+            self._oldest_young(channel, rows[-1].id),
+            int(channel in self._written),
         ]
         for row in rows:
             arguments += (row.record.redis_id, "frame" if isinstance(row.record, Result) else "other", row.value)
         return arguments
 
-    def _oldest_young(self, stream: str, newest: FrameId) -> str:
-        """Id from which on the stream's records are kept, "" while none is too old.
+    def _oldest_young(self, channel: Channel, newest: FrameId) -> str:
+        """Id from which on the channel's records are kept, "" while none is too old.
 
         Never computed from the clock: an id's first half is when the run began, not when the frame came.
         """
-        now, young = time.monotonic(), self._young[stream]
+        now, young = time.monotonic(), self._young[channel]
         if not young or now - young[-1][0] > 1:
             young.append((now, newest))
         trim = ""

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from streamer.catalog import Catalog, stream_catalog
-from streamer.records.stream import StreamDefinition
+from streamer.records.stream import Line, StreamDefinition, Zone
 from streamer.settings import KafkaSettings
 
 _REFRESH_S = 0.5
@@ -13,11 +13,15 @@ _PATIENT_MS = 200  # for a definition that may be on its way: it is written befo
 
 @dataclass(frozen=True, slots=True)
 class Treatment:
-    """bound_ms: see Chooser. patient: results may wait to be committed together. track: objects keep one id."""
+    """bound_ms: see Chooser. patient: results may wait to be committed together. track: objects keep one id.
+
+    places: zones and lines.
+    """
 
     bound_ms: int | None
     patient: bool
     track: bool = False
+    places: tuple[tuple[Zone, ...], tuple[Line, ...]] = ((), ())
 
 
 class Treatments:
@@ -69,6 +73,11 @@ class Treatments:
             self._on_partition[partition] = (streams, largest)
         return self._on_partition[partition]
 
+    def places(self, stream: str) -> tuple[tuple[Zone, ...], tuple[Line, ...]]:
+        """A stream's zones and lines; from any thread."""
+        treatment = self._known.get(stream)
+        return treatment.places if treatment else ((), ())
+
     def tracked(self) -> set[str]:
         """The pipeline's streams whose objects are tracked."""
         return {name for name, treatment in self._known.items() if treatment and treatment.track}
@@ -78,7 +87,9 @@ class Treatments:
         for name, definition in self._catalog.definitions.items():
             ours = self._pipeline in definition.pipelines
             patient = definition.freshness == "every" and definition.pace == "fast"
-            self._known[name] = Treatment(definition.bound_ms, patient, definition.track) if ours else None
+            places = (definition.zones, definition.lines)
+            treatment = Treatment(definition.bound_ms, patient, definition.track, places)
+            self._known[name] = treatment if ours else None
 
     def close(self) -> None:
         """Ends the connection."""

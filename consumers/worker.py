@@ -43,7 +43,7 @@ class Worker:
         self._mirror = Mirror(settings)
         self._treatments = Treatments(settings.kafka, self._pipeline)
         low = settings.detect.candidate_confidence
-        self._followers = Followers(TrackingSettings(low_score=low))
+        self._followers = Followers(self._pipeline, TrackingSettings(low_score=low), self._treatments.places)
         self._intake = Intake(settings, self._ledger, self._chooser, self._mirror, self._treatments, self._followers)
         self._committer = Committer(
             *(settings, self._ledger, self._followers.follow, self._mirror.write, self._intake.later_commit, instance)

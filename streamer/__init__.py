@@ -1,6 +1,6 @@
 """Streaming video processing: video in, detections out, over Kafka and Redis.
 
-For programs that read results: `from streamer import Results, latest_results`. Loaded on use, so that
+For programs that read results: `from streamer import Events, Results, latest_results`. Loaded on use, so that
 `import streamer` costs nothing.
 """
 
@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from streamer.records import BBox, DetectedObject, Detection, End, Gap, GapReason, Result
-    from streamer.results import Results, latest_results, load_settings
+    from streamer.records import BBox, DetectedObject, Detection, End, Event, EventKind, Gap, GapReason, Result
+    from streamer.results import Events, Results, latest_results, load_settings
 
 __version__ = "0.1.0"
 __all__ = [
@@ -17,6 +17,9 @@ __all__ = [
     "DetectedObject",
     "Detection",
     "End",
+    "Event",
+    "EventKind",
+    "Events",
     "Gap",
     "GapReason",
     "Result",
@@ -25,7 +28,7 @@ __all__ = [
     "load_settings",
 ]
 
-_FROM_RESULTS = ("Results", "latest_results", "load_settings")
+_FROM_RESULTS = ("Events", "Results", "latest_results", "load_settings")
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,14 @@ class Keys:
         """String with a TTL: the newest result's JSON."""
         return f"{self.prefix}latest:{{{pipeline}:{stream}}}"
 
+    def events(self, pipeline: str, stream: str) -> str:
+        """Redis stream: ids `epoch-number`, field `record` = the JSON of topic `events`."""
+        return f"{self.prefix}events:{{{pipeline}:{stream}}}"
+
+    def live_events(self, pipeline: str, stream: str) -> str:
+        """Pub/Sub channel: every event's JSON, at most once."""
+        return f"{self.prefix}live.events:{{{pipeline}:{stream}}}"
+
     def live(self, pipeline: str, stream: str) -> str:
         """Pub/Sub channel: every record's JSON, at most once."""
         return f"{self.prefix}live:{{{pipeline}:{stream}}}"

@@ -5,16 +5,16 @@
 """
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
 
 from streamer.broker import connect_consumer, topic_missing
 from streamer.errors import RecordError, ServiceError
 from streamer.mirror import Keys, connect_redis, redis_error
-from streamer.records import Detection, Result, parse_detection
+from streamer.records import Detection, Event, Result, parse_detection
 from streamer.settings import Settings, load
 from streamer.topics import topic_names
 
@@ -39,8 +39,11 @@ def load_settings(file: Path | None = None) -> Settings:
     return with_stack_addresses(load(file))
 
 
-class Results:
-    """The records of topic `detections`: a Result per frame, a Gap per range without one, an End per finished run.
+R = TypeVar("R", Detection, Event)
+
+
+class Reader(Generic[R]):
+    """The records of a topic that workers write: see Results and Events.
 
     Only committed records, each once; those of one stream in the order of its frames. Belongs to one thread.
 
@@ -51,6 +54,9 @@ class Results:
     until: records written before then, which must not be in the future; implies follow=False.
     follow: wait for new records for ever; False: end behind the last record that was there at open().
     """
+
+    _parse: Callable[[bytes], R]
+    _log: Literal["detections", "events"]
 
     def __init__(
         self,
@@ -81,7 +87,7 @@ class Results:
         if self._consumer is not None:
             return
         kafka = (self._settings or load_settings()).kafka
-        self._topic = topic_names(kafka).detections
+        self._topic = getattr(topic_names(kafka), self._log)
         consumer = connect_consumer(kafka)
         try:
             with _kafka_errors(self._topic):
@@ -105,7 +111,7 @@ class Results:
         for partition, offset in begins.items():
             consumer.seek(partition, offset)
 
-    def poll(self, timeout_s: float) -> list[Detection]:
+    def poll(self, timeout_s: float) -> list[R]:
         """What came within `timeout_s`, as soon as there is anything; perhaps nothing.
 
         Raises:
@@ -116,7 +122,7 @@ class Results:
         with _kafka_errors(self._topic):
             polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000))
         records = (record for batch in polled.values() for record in batch if not self._is_behind_end(record))
-        parsed = (self._parse(record) for record in records)
+        parsed = (self._parsed(record) for record in records)
         return [record for record in parsed if record is not None and self._is_wanted(record)]
 
     @property
@@ -126,7 +132,7 @@ class Results:
             return False
         return all(self._consumer.position(partition) >= end for partition, end in self._ends.items())
 
-    def __iter__(self) -> Iterator[Detection]:
+    def __iter__(self) -> Iterator[R]:
         self.open()
         while self._consumer is not None and not self.finished:
             yield from self.poll(0.2)
@@ -151,19 +157,33 @@ class Results:
 
         return bool(record.offset >= self._ends[TopicPartition(record.topic, record.partition)])
 
-    def _parse(self, record: "ConsumerRecord") -> Detection | None:
+    def _parsed(self, record: "ConsumerRecord") -> R | None:
         if self._streams is not None and (record.key or b"").decode(errors="replace") not in self._streams:
             return None
         try:
-            return parse_detection(record.value)
+            return self._parse(record.value)
         except RecordError as error:
             self.skipped += 1
             where = {"partition": record.partition, "offset": record.offset}
             log.warning("left out a record on %s: %s", record.topic, error, extra=where)
             return None
 
-    def _is_wanted(self, record: Detection) -> bool:
+    def _is_wanted(self, record: R) -> bool:
         return self._pipeline is None or record.pipeline == self._pipeline
+
+
+class Results(Reader[Detection]):
+    """The records of topic `detections`: a Result per frame, a Gap per range without one, an End per finished run."""
+
+    _log = "detections"
+    _parse = staticmethod(parse_detection)
+
+
+class Events(Reader[Event]):
+    """The records of topic `events`: what became of tracked objects, in zones and at lines."""
+
+    _log = "events"
+    _parse = staticmethod(Event.from_json)
 
 
 def latest_results(settings: Settings | None = None, pipeline: str = "main") -> dict[str, Result]:

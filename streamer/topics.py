@@ -51,6 +51,11 @@ class TopicNames:
         return f"{self.prefix}pipelines"
 
     @cached_property
+    def events(self) -> str:
+        """What became of objects, in zones and at lines; key = stream; partitioned as `frames` is."""
+        return f"{self.prefix}events"
+
+    @cached_property
     def state(self) -> str:
         """What a worker knows of a stream beyond the last record, compacted, key = pipeline/stream; as `frames`."""
         return f"{self.prefix}state"
@@ -92,6 +97,7 @@ def all_topics(settings: Settings) -> tuple[Topic, ...]:
             },
         ),
         topic(names.detections, topics.partitions, {"retention.ms": str(topics.detections_retention_s * 1000)}),
+        topic(names.events, topics.partitions, {"retention.ms": str(topics.detections_retention_s * 1000)}),
         topic(
             names.dead,
             topics.partitions,

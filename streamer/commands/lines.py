@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from streamer.errors import UsageError
-from streamer.records import Detection, End, Gap, Result
+from streamer.records import Detection, End, Event, Gap, Result
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def human_line(record: Detection) -> str:
+def human_line(record: Detection | Event) -> str:
     """One line without control characters, whatever a model's metadata or a camera says.
 
     >>> from streamer.records import FrameId
@@ -26,6 +26,8 @@ def human_line(record: Detection) -> str:
         case End():
             when, what = record.recorded_ms, f"end of the run: {record.id.sequence} frames"
             what += f"; failed: {record.error}" if record.error else ""
+        case Event():
+            when, what = record.ended_ms, _happened(record)
     moment = time.strftime("%H:%M:%S", time.localtime(when / 1000)) + f".{when % 1000:03d}"
     return printable(f"{moment}  {record.stream}  {record.redis_id}  {what}")
 
@@ -64,6 +66,13 @@ def _found(result: Result) -> str:
     objects = objects_text(Counter(o.type for o in result.objects))
     spent = sum(result.latency_ms.values())
     return f"{objects}  ({spent:.0f} ms)" if result.latency_ms else objects
+
+
+def _happened(event: Event) -> str:
+    where = f" {event.place}" if event.place else ""
+    way = f" to the {event.direction}" if event.direction else ""
+    counts = "".join(f", {name} {number}" for name, number in event.counts.items())
+    return f"{event.object.type} {event.object.id}: {event.kind}{where}{way}, {event.seconds:.1f} s{counts}"
 
 
 def _missing(gap: Gap) -> str:

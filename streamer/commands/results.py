@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, TextIO
 from streamer.commands.common import add_settings_option, settings_for
 
 if TYPE_CHECKING:
-    from streamer.records import Detection
+    from streamer.records import Detection, Event
 
 HELP = "show or export results"
 EXAMPLES = (
     "streamer results tail                                   every record as it comes",
     "streamer results tail --stream gate --since 10m --json",
+    "streamer results tail --events                          what happens to tracked objects, in zones and at lines",
     "streamer results latest                                 the newest result of each stream",
     "streamer results export --since 2h --output results.jsonl",
 )
@@ -33,6 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--until", metavar="TIME", help="written before then; default: now")
     export.add_argument("--output", metavar="FILE", default="-", help="complete or not there at all; default: stdout")
     export.set_defaults(action=_export)
+    for action in (tail, export):
+        action.add_argument("--events", action="store_true", help="those of topic events: tracks, zones, lines")
     for action in (tail, latest):
         action.add_argument("--json", action="store_true", help="one JSON object a line")
     for action in (tail, latest, export):
@@ -54,14 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _tail(arguments: argparse.Namespace) -> int:
-    from streamer.results import Results
+    from streamer.results import Events, Results
     from streamer.telemetry.logs import configure_logging
 
     settings = arguments.settings
     configure_logging(settings.telemetry)
     since = _moment(arguments.since)
     left = arguments.count
-    with Results(settings, settings.detect.pipeline, arguments.stream, "now" if since is None else since) as results:
+    reader = Events if arguments.events else Results
+    with reader(settings, settings.detect.pipeline, arguments.stream, "now" if since is None else since) as results:
         for record in results:
             _print(record, arguments.json)
             left = left and left - 1
@@ -97,11 +101,12 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _write_all(arguments: argparse.Namespace, file: TextIO) -> int:
     from streamer.commands.progress import counting
-    from streamer.results import Results
+    from streamer.results import Events, Results
 
     settings = arguments.settings
     since, until = _moment(arguments.since), _moment(arguments.until)
-    reader = Results(settings, settings.detect.pipeline, arguments.stream, since, follow=False, until=until)
+    kind = Events if arguments.events else Results
+    reader = kind(settings, settings.detect.pipeline, arguments.stream, since, follow=False, until=until)
     with reader as results, counting("records exported") as counted:
         for record in results:
             file.write(record.to_json().decode() + "\n")
@@ -115,7 +120,7 @@ def _moment(text: str | None) -> float | None:
     return None if text is None else parse_moment(text, time.time())
 
 
-def _print(record: "Detection", as_json: bool) -> None:
+def _print(record: "Detection | Event", as_json: bool) -> None:
     from streamer.commands.lines import human_line
 
     # A line each, at once, also into a pipe.

@@ -110,9 +110,10 @@ def _wanted(names: TopicNames) -> dict[str, dict[str, tuple[str, ...]]]:
             names.frames: ("READ",),
             names.detections: ("READ", "WRITE"),
             names.dead: ("WRITE",),
+            names.events: ("READ", "WRITE"),
             names.state: ("READ", "WRITE"),
             names.streams: ("READ",),
             names.pipelines: ("READ", "WRITE"),
         },
-        "reader": {names.detections: ("READ",)},
+        "reader": {names.detections: ("READ",), names.events: ("READ",)},
     }

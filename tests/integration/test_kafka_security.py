@@ -277,8 +277,9 @@ def test_doctor_names_missing_rights_by_role(broker: Secured, prefixes: dict[str
         "note rights are not enough for a producer, should this be one: READ and WRITE on closed.frames, "
         "READ on closed.streams, READ on closed.pipelines",
         "bad rights are missing for a worker: grant READ on closed.frames, READ and WRITE on closed.detections, "
-        "WRITE on closed.frames.dead, READ and WRITE on closed.state, READ on closed.streams, READ and WRITE on closed.pipelines",
-        "note rights are not enough for a reader, should this be one: READ on closed.detections",
+        "WRITE on closed.frames.dead, READ and WRITE on closed.events, READ and WRITE on closed.state, "
+        "READ on closed.streams, READ and WRITE on closed.pipelines",
+        "note rights are not enough for a reader, should this be one: READ on closed.detections, READ on closed.events",
     ]
 
 

@@ -16,6 +16,7 @@ from consumers.entry import Batch
 from streamer.errors import ServiceError, StreamerError, UsageError
 from streamer.mirror import Keys, connect_redis
 from streamer.records import EndHeader, FrameId
+from streamer.results import Events
 from streamer.settings import Settings
 from streamer.stack.ports import free_ports
 from streamer.stack.process import launch, stop
@@ -166,9 +167,12 @@ def test_a_killed_worker_s_frames_go_to_the_others_once(rig: Rig) -> None:
         assert rig.mirrored(stream) == [row for row in rows if row["sensorId"] == stream]
 
 
+DOOR = {"name": "door", "points": [[80, 40], [180, 40], [180, 100], [80, 100]]}
+
+
 @pytest.mark.parametrize("killed", [True, False])
-def test_tracks_outlive_the_worker(rig: Rig, killed: bool) -> None:
-    rig.define("a", track=True)
+def test_tracks_and_events_outlive_the_worker(rig: Rig, killed: bool) -> None:
+    rig.define("a", track=True, zones=[DOOR])
     worker = start_process(rig.settings, "detect", "--model", rig.settings.detect.model)
     try:
         for sequence in range(6):
@@ -177,15 +181,23 @@ def test_tracks_outlive_the_worker(rig: Rig, killed: bool) -> None:
     finally:
         worker.kill() if killed else worker.terminate()
         worker.communicate(timeout=20)
+    client = connect_redis(rig.settings.redis)
+    client.delete(Keys(rig.settings.redis.prefix).events("main", "a"))
+    client.close()
     for sequence in range(6, 12):
         rig.put(header("a", sequence, source_time=sequence / 10))
     rig.put(EndHeader("a", FrameId(1, 12), 1))
     with running(rig.settings):
         rows = rig.detections(ends("a"))
+        events = rig.events(lambda rows: any(row["event"]["type"] == "end" for row in rows))
+        wait_until(lambda: rig.mirrored_events("a") == events)
     objects = [row["objects"][0] for row in rows if row["kind"] == "frame"]
     assert [one["id"] for one in objects] == ["1"] * 12
     # A track that is begun anew would be tentative again.
     assert [one["info"] for one in objects] == [{"track": "tentative"}] * 2 + [{}] * 10
+    assert [event["event"]["type"] for event in events] == ["new", "enter", "leave", "end"]
+    with Events(rig.settings, follow=False) as reader:
+        assert [event.redis_id for event in reader] == ["1-0", "1-1", "1-2", "1-3"]
 
 
 def test_two_workers_share_and_a_clean_stop_hands_over_at_once(rig: Rig) -> None:

@@ -113,11 +113,24 @@ class Rig:
         """All records of `detections`, in order per stream, read until a condition holds."""
         return read_topic(self.settings, topic_names(self.settings.kafka).detections, until, timeout_s)
 
+    def events(self, until: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 30) -> list[dict[str, Any]]:
+        """All records of `events`, in order per stream, read until a condition holds."""
+        return read_topic(self.settings, topic_names(self.settings.kafka).events, until, timeout_s)
+
     def mirrored(self, stream: str, pipeline: str | None = None) -> list[dict[str, Any]]:
         """What Redis holds of a stream."""
-        keys = Keys(self.settings.redis.prefix)
+        return self._held(Keys(self.settings.redis.prefix).detections(self._pipeline(pipeline), stream))
+
+    def mirrored_events(self, stream: str, pipeline: str | None = None) -> list[dict[str, Any]]:
+        """What Redis holds of a stream's events."""
+        return self._held(Keys(self.settings.redis.prefix).events(self._pipeline(pipeline), stream))
+
+    def _pipeline(self, given: str | None) -> str:
+        return given or self.settings.detect.pipeline
+
+    def _held(self, key: str) -> list[dict[str, Any]]:
         client = connect_redis(self.settings.redis)
-        rows: Any = client.xrange(keys.detections(pipeline or self.settings.detect.pipeline, stream))
+        rows: Any = client.xrange(key)
         client.close()
         return [orjson.loads(values[b"record"]) for _, values in rows]
 

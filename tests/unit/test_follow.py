@@ -7,7 +7,8 @@ import pytest
 from consumers.entry import Batch
 from consumers.follow import Followers
 from consumers.tracking.settings import TrackingSettings
-from streamer.records import BBox, DetectedObject, End, FrameId, Gap, GapReason, Result
+from streamer.records import BBox, DetectedObject, End, Event, FrameId, Gap, GapReason, Result
+from streamer.records.stream import Zone
 
 CLASSES = ("person", "car", "truck")
 NOW = 1_700_000_000_000
@@ -29,25 +30,28 @@ class Stream:
 
     def __init__(self) -> None:
         self.states: dict[str, bytes] = {}
-        self.followers = self._open()
+        self.places: Any = ((), ())
+        self.events: list[Event] = []
+        self.followers, _ = self._open(CLASSES)
 
-    def _open(self, classes: tuple[str, ...] = CLASSES) -> Followers:
-        followers = Followers(TrackingSettings())
+    def _open(self, classes: tuple[str, ...]) -> tuple[Followers, dict[str, FrameId]]:
+        followers = Followers("main", TrackingSettings(), lambda stream: self.places)
         followers.classes = classes
-        followers.open(0, self.states)
-        return followers
+        return followers, followers.open(0, self.states)
 
     def put(self, *records: Any) -> list[Any]:
         batch = Batch(None, records=[(0, record) for record in records])
         self.followers.follow(batch)
+        self.events += [event for _, event in batch.events]
         for (_, stream), state in batch.states.items():
             self.states.pop(stream, None)
             if state is not None:
                 self.states[stream] = state
         return [record for _, record in batch.records]
 
-    def hand_over(self, classes: tuple[str, ...] = CLASSES) -> None:
-        self.followers = self._open(classes)
+    def hand_over(self, classes: tuple[str, ...] = CLASSES) -> dict[str, FrameId]:
+        self.followers, newest = self._open(classes)
+        return newest
 
 
 def ids(records: list[Any]) -> list[list[str]]:
@@ -73,16 +77,44 @@ def test_a_hand_over_changes_nothing(cut: int) -> None:
     parted.hand_over()
     assert seen + parted.put(*walk(cut, 10)) == expected
     assert parted.states == whole.states
+    assert parted.events == whole.events
 
 
-def test_a_new_run_counts_anew_and_an_end_leaves_nothing_to_remember() -> None:
+def test_a_new_run_counts_anew() -> None:
     stream = Stream()
     stream.put(*walk(0, 4))
     assert set(stream.states) == {"a"}
     assert ids(stream.put(*walk(0, 1, epoch=2))) == [["1", "2"]]
-    end = End("main", "a", FrameId(2, 1), NOW)
+
+
+@pytest.mark.parametrize("cut", [None, 3, 12, 25])
+def test_events_number_on_across_hand_overs_and_end_with_the_run(cut: int | None) -> None:
+    stream = Stream()
+    zone = Zone(name="door", points=((50, 0), (150, 0), (150, 300), (50, 300)))
+    stream.places = (zone,), ()
+    for record in walk(0, 60):
+        if record.id.sequence == cut:
+            stream.hand_over()
+        stream.put(record)
+    end = End("main", "a", FrameId(1, 60), NOW)
     assert stream.put(end) == [end]
-    assert stream.states == {}
+    told = [(event.kind, event.object.id, event.place) for event in stream.events]
+    assert told == [
+        ("new", "1", ""),
+        ("new", "2", ""),
+        ("enter", "1", "door"),
+        ("leave", "1", "door"),
+        ("end", "1", ""),
+        ("end", "2", ""),
+    ]
+    assert [event.redis_id for event in stream.events] == [f"1-{number}" for number in range(6)]
+
+
+def test_the_last_event_is_known_beyond_its_run() -> None:
+    stream = Stream()
+    stream.put(*walk(0, 4), End("main", "a", FrameId(1, 4), NOW))
+    stream.put(result(0, epoch=2))
+    assert stream.hand_over() == {"a": FrameId(1, 3)}
 
 
 def test_what_is_not_tracked_is_left_as_it_is_and_forgotten() -> None:
