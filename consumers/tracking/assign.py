@@ -18,28 +18,25 @@ _NONE: Places = np.empty(0, np.int64)
 def assign(worth: Array) -> tuple[Places, Places]:
     """Rows and their columns, each at most once, such that the sum of `worth` (N, M) is the largest possible.
 
-    Pairs that are worth 0 or less are never made. Ties go to the lower column. Ordered by column.
+    Pairs that are worth 0 or less are never made. Ties go to the lower column.
 
     Shortest augmenting paths on reduced costs, starting from the rows' best columns: Jonker and Volgenant 1987.
     """
-    rows = np.flatnonzero((worth > 0).any(axis=1)) if worth.size else _NONE
-    if not len(rows):
+    if not worth.size:
         return _NONE, _NONE
-    cost = -np.maximum(worth[rows], 0)
-    best = cost.argmin(axis=1)
-    numbers = np.arange(len(rows))
+    best = worth.argmax(axis=1)
+    rows = (worth[np.arange(len(worth)), best] > 0).nonzero()[0]
+    numbers, best = np.arange(len(rows)), best[rows]
     row_of = np.full(worth.shape[1], -1)
     # Backwards, so that the first of several rows has the column.
     row_of[best[::-1]] = numbers[::-1]
     in_conflict = (row_of[best] != numbers).nonzero()[0]
-    if len(in_conflict):
-        search = _Search(cost, row_of)
-        for row in in_conflict.tolist():
-            search.augment(row)
-    columns = (row_of >= 0).nonzero()[0]
-    taken = row_of[columns]
-    worthy = cost[taken, columns] < 0
-    return rows[taken[worthy]], columns[worthy]
+    if not len(in_conflict):
+        return rows, best
+    search = _Search(-np.maximum(worth[rows], 0), row_of)
+    for row in in_conflict.tolist():
+        search.augment(row)
+    return search.pairs(rows)
 
 
 class _Search:
@@ -55,35 +52,45 @@ class _Search:
 
     def augment(self, start: int) -> None:
         """Pairs the row `start`, or the one that gives way to it at least cost."""
-        columns = self._cost.shape[1]
-        distance, before = np.full(columns, np.inf), np.full(columns, -1)
-        done = np.zeros(columns, bool)
+        price = self._column_price.copy()
+        distance, before = np.full(len(price), np.inf), np.full(len(price), -1)
+        done: list[tuple[int, float]] = []  # columns, and how far they are; nothing leads there any more
         row, reached, arrived = start, 0.0, -1
         out, out_from = np.inf, -1  # the cheapest way out so far, and behind which column
         while True:
-            if reached - self._row_price[row] < out:
-                out, out_from = reached - self._row_price[row], arrived
-            through = reached + self._cost[row] - self._row_price[row] - self._column_price
-            nearer = ~done & (through < distance)
-            distance[nearer], before[nearer] = through[nearer], arrived
-            open_distance = np.where(done, np.inf, distance)
-            column = int(open_distance.argmin())
-            reached = float(open_distance[column])
+            base = reached - float(self._row_price[row])
+            if base < out:
+                out, out_from = base, arrived
+            through = self._cost[row] - price
+            through += base
+            nearer = through < distance
+            np.copyto(distance, through, where=nearer)
+            before[nearer] = arrived
+            column = int(distance.argmin())
+            reached = float(distance[column])
             if out <= reached:
-                self._reprice(start, done, distance, out)
+                self._reprice(start, done, out)
                 self._give_way(start, out_from, before, None)
                 return
             if self._row_of[column] < 0:
-                self._reprice(start, done, distance, reached)
+                self._reprice(start, done, reached)
                 self._give_way(start, int(before[column]), before, column)
                 return
-            done[column], arrived, row = True, column, int(self._row_of[column])
+            done.append((column, reached))
+            price[column], distance[column] = -np.inf, np.inf
+            arrived, row = column, int(self._row_of[column])
 
-    def _reprice(self, start: int, done: NDArray[np.bool_], distance: Array, length: float) -> None:
-        reached = np.flatnonzero(done)
-        gain = length - distance[reached]
-        self._column_price[reached] -= gain
-        self._row_price[self._row_of[reached]] += gain
+    def pairs(self, rows: Places) -> tuple[Places, Places]:
+        """The pairing so far, less pairs that are worth nothing. rows: what the rows here are called outside."""
+        columns = (self._row_of >= 0).nonzero()[0]
+        taken = self._row_of[columns]
+        worthy = self._cost[taken, columns] < 0
+        return rows[taken[worthy]], columns[worthy]
+
+    def _reprice(self, start: int, done: list[tuple[int, float]], length: float) -> None:
+        for column, distance in done:
+            self._column_price[column] -= length - distance
+            self._row_price[self._row_of[column]] += length - distance
         self._row_price[start] += length
 
     def _give_way(self, start: int, behind: int, before: Places, column: int | None) -> None:

@@ -22,9 +22,8 @@ class Frame:
         scores = np.rint(found.scores.astype(np.float64) * _PER_SCORE) / _PER_SCORE
         self.index = (scores >= low_score).nonzero()[0]
         corners = np.rint(found.boxes[self.index].astype(np.float64) * _PER_PIXEL) / _PER_PIXEL
-        self.boxes = np.empty_like(corners)
-        self.boxes[:, :2] = 0.5 * (corners[:, :2] + corners[:, 2:])
-        self.boxes[:, 2:] = np.maximum(corners[:, 2:] - corners[:, :2], 1 / _PER_PIXEL)
+        low, high = corners[:, :2], corners[:, 2:]
+        self.boxes = np.concatenate((0.5 * (low + high), np.maximum(high - low, 1 / _PER_PIXEL)), axis=1)
         self.scores, self.classes = scores[self.index], found.classes[self.index]
         self.row = np.full(len(self.index), -1)
 
@@ -34,11 +33,9 @@ class Frame:
         worth: (N, M) overlap of tracks and boxes, 0 where they can't belong together. Its sum over the pairs, as
             far as above `least`, is the largest possible; pairs below it are not made.
         """
-        if not rows.any():
-            return
-        open_rows = rows.copy()
-        open_rows[self.row[self.row >= 0]] = False
-        left, right = open_rows.nonzero()[0], (boxes & (self.row < 0)).nonzero()[0]
-        if len(left) and len(right):
-            chosen, given = assign(worth[left[:, None], right] - least)
-            self.row[right[given]] = left[chosen]
+        boxes = boxes & (self.row < 0)
+        if rows.any() and boxes.any():
+            rows = rows.copy()
+            rows[self.row[self.row >= 0]] = False
+            chosen, given = assign(np.where(rows[:, None] & boxes, worth - least, 0.0))
+            self.row[given] = chosen

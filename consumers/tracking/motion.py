@@ -49,12 +49,15 @@ def predict(boxes: Array, velocity: Array, spread: Array, seconds: float) -> Non
     speed += noise
 
 
-def correct(boxes: Array, velocity: Array, spread: Array, seen: Array, variance: Array) -> tuple[Array, Array, Array]:
-    """The three after boxes `seen` (N, 4) were measured with a variance (N,)."""
+def correct(boxes: Array, velocity: Array, spread: Array, seen: Array, variance: Array) -> None:
+    """Takes in that boxes `seen` (N, 4) were measured, with a variance (N,); all in place, the spread shrinks."""
     position, mixed, speed = spread.T
     total = position + variance
     gain, speed_gain = position / total, mixed / total
     wrong = seen - boxes
+    boxes += gain[:, None] * wrong
+    velocity += speed_gain[:, None] * wrong
+    speed -= speed_gain * mixed
     rest = 1 - gain
-    narrowed = np.stack((rest * position, rest * mixed, speed - speed_gain * mixed), axis=1)
-    return boxes + gain[:, None] * wrong, velocity + speed_gain[:, None] * wrong, narrowed
+    mixed *= rest
+    position *= rest

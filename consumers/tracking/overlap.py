@@ -7,26 +7,23 @@ Array = NDArray[np.float64]
 
 
 def overlaps(tracks: Array, boxes: Array, margins: Array | None = None) -> Array:
-    """(N, M) IoU of boxes (N, 4) and boxes (M, 4), both middle x, y, width, height.
+    """(N, M) IoU of boxes (N, 4) and boxes (M, 4), both middle x, y, width, height, of some size.
 
     margins: (N,) pixels by which the first ones, and whatever one of them is compared with, are grown on each side:
         with the uncertainty of a prediction as margin, two boxes that just miss each other after a gap are still
         neighbours (buffered IoU, Yang et al. 2023).
     """
-    margin = 0.0 if margins is None else margins[:, None]
-    across, area_x, other_x = _along(tracks[:, 0], tracks[:, 2], boxes[:, 0], boxes[:, 2], margin)
-    down, area_y, other_y = _along(tracks[:, 1], tracks[:, 3], boxes[:, 1], boxes[:, 3], margin)
-    both = across * down
-    whole = area_x * area_y + other_x * other_y - both
-    found: Array = both / np.maximum(whole, 1e-9)
+    # Both axes at once, as (2, N, 1) and (2, 1, M); on rows that lie apart in memory numpy is five times slower.
+    columns, other_columns = np.ascontiguousarray(tracks.T)[:, :, None], np.ascontiguousarray(boxes.T)[:, None]
+    middle, size = columns[:2], columns[2:]
+    other_middle, other_size = other_columns[:2], other_columns[2:]
+    half, other_half = 0.5 * size, 0.5 * other_size
+    shared = np.minimum(middle + half, other_middle + other_half)
+    shared -= np.maximum(middle - half, other_middle - other_half)
+    if margins is not None:
+        grown = (2 * margins)[:, None]
+        size, other_size, shared = size + grown, other_size + grown, shared + grown
+    np.maximum(shared, 0, out=shared)
+    both = shared[0] * shared[1]
+    found: Array = both / (size[0] * size[1] + other_size[0] * other_size[1] - both)
     return found
-
-
-def _along(middle: Array, length: Array, other: Array, other_length: Array, margin: Array | float) -> tuple[Array, ...]:
-    """Of intervals along one axis, grown by the margin: (N, M) what they share, and their lengths (N, 1), (N, M)."""
-    half = (0.5 * length)[:, None] + margin
-    other_half = 0.5 * other_length + margin
-    middle = middle[:, None]
-    shared = np.minimum(middle + half, other + other_half)
-    shared -= np.maximum(middle - half, other - other_half)
-    return np.maximum(shared, 0, out=shared), 2 * half, 2 * other_half

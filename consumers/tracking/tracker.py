@@ -144,19 +144,20 @@ class Tracker:
         rows, seen, scores = frame.row[paired], frame.boxes[paired], frame.scores[paired]
         table = self._table[rows]
         variance = measured_variance(seen, scores)
-        corrected = correct(table[:, t.BOX], table[:, t.VELOCITY], table[:, t.SPREAD], seen, variance)
-        table[:, t.BOX], table[:, t.VELOCITY], table[:, t.SPREAD] = corrected
-        better = scores > table[:, t.SCORE]
-        table[better, t.KIND], table[better, t.SCORE] = frame.classes[paired][better], scores[better]
-        table[:, t.HITS] += 1
+        correct(table[:, t.BOX], table[:, t.VELOCITY], table[:, t.SPREAD], seen, variance)
         table[:, t.SEEN] = self._clock.now
-        self._confirm(table)
+        better = scores > table[:, t.SCORE]
+        if better.any():
+            table[better, t.KIND], table[better, t.SCORE] = frame.classes[paired][better], scores[better]
+        if not table[:, t.CONFIRMED].all():
+            self._confirm(table)
         # Whoever is hidden goes on, but doesn't grow: what covers them shrank their last boxes (ByteTrack).
         self._table[:, t.GROWTH] = 0
         self._table[rows] = table
 
     def _confirm(self, table: Array) -> None:
         window = max(self._settings.confirm_s, _PATIENCE * self._clock.usual)
+        table[:, t.HITS] += 1
         late = (table[:, t.CONFIRMED] == 0) & (self._clock.now - table[:, t.BORN] > window)
         table[late, t.HITS], table[late, t.BORN] = 1, self._clock.now
         table[table[:, t.HITS] >= self._settings.confirm_hits, t.CONFIRMED] = 1
@@ -191,8 +192,6 @@ class Tracker:
 
     def _tracked(self, frame: Frame) -> list[Tracked]:
         boxes = (frame.row >= 0).nonzero()[0]
-        rows = self._table[frame.row[boxes]][:, t.SHOWN].tolist()
-        return [
-            Tracked(place, int(number), int(kind), confirmed > 0)
-            for place, (number, kind, confirmed) in zip(frame.index[boxes].tolist(), rows, strict=True)
-        ]
+        shown = self._table[frame.row[boxes], t.SHOWN].astype(np.int64)
+        ids, kinds, confirmed = shown.T.tolist()
+        return list(map(Tracked, frame.index[boxes].tolist(), ids, kinds, map(bool, confirmed)))
