@@ -28,6 +28,22 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
         metavar="X,Y;X,Y;X,Y[:pixelate]",
         help="a polygon that never leaves the producer, filled or pixelated; may be repeated; none: no mask",
     )
+    add(
+        "--zone",
+        dest="zones",
+        action="append",
+        type=_zone,
+        metavar="NAME=X,Y;X,Y;X,Y[:SECONDS]",
+        help="a polygon whose visitors make events, also when they have stayed for so long; tracks; repeatable; none",
+    )
+    add(
+        "--line",
+        dest="lines",
+        action="append",
+        type=_line,
+        metavar="NAME=X,Y;X,Y",
+        help="from a point to another, makes events of who crosses it; tracks; repeatable; none: no line",
+    )
     add("--option", dest="options", action="append", type=_option, metavar="K=V", help="for FFmpeg; may be repeated")
     add("--video", type=int, metavar="N", help="which of the source's video streams, from 0 (default)")
     add(
@@ -44,8 +60,11 @@ def treatment(arguments: argparse.Namespace) -> dict[str, Any]:
     fields = {name: _value(getattr(arguments, name)) for name in _PLAIN if getattr(arguments, name) is not None}
     if arguments.crop is not None:
         fields["crop"] = _value(arguments.crop)
-    if arguments.masks:
-        fields["masks"] = tuple(mask for mask in arguments.masks if mask != _NONE)
+    for name in ("masks", "zones", "lines"):
+        if getattr(arguments, name):
+            fields[name] = tuple(one for one in getattr(arguments, name) if one != _NONE)
+    if fields.get("zones") or fields.get("lines"):
+        fields.setdefault("track", True)
     if arguments.options:
         fields["options"] = dict(arguments.options)
     if arguments.pipelines:
@@ -78,8 +97,35 @@ def _mask(text: str) -> Any:
     if text == _NONE:
         return text
     points, _, mode = text.partition(":")
-    pairs = [tuple(map(float, point.split(","))) for point in re.split(r"[;\s]+", points.strip())]
-    return {"points": pairs, "mode": mode or "fill"}
+    return {"points": _points(points), "mode": mode or "fill"}
+
+
+def _zone(text: str) -> Any:
+    if text == _NONE:
+        return text
+    name, points = _named(text)
+    points, _, dwell = points.partition(":")
+    zone = {"name": name, "points": _points(points)}
+    return {**zone, "dwell_s": float(dwell)} if dwell else zone
+
+
+def _line(text: str) -> Any:
+    if text == _NONE:
+        return text
+    name, points = _named(text)
+    start, end = _points(points)
+    return {"name": name, "start": start, "end": end}
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, sign, points = text.partition("=")
+    if not sign:
+        raise ValueError
+    return name, points
+
+
+def _points(text: str) -> list[tuple[float, ...]]:
+    return [tuple(map(float, point.split(","))) for point in re.split(r"[;\s]+", text.strip())]
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -90,4 +136,4 @@ def _option(text: str) -> tuple[str, str]:
 
 
 # argparse names the function when it refuses a value.
-_crop.__name__, _mask.__name__ = "crop", "mask"
+_crop.__name__, _mask.__name__, _zone.__name__, _line.__name__ = "crop", "mask", "zone", "line"
