@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="default: fp32")
     parser.add_argument("--measure", type=Path, metavar="DATASET", help="compare before and after on its val pictures")
     parser.add_argument("--split", default="val", metavar="NAME", help="part that is measured on (default: val)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N of them, spread evenly (default: all)")
     parser.add_argument(
         "--engine", default="onnxruntime", metavar="NAME", help="what it is measured in (default: onnxruntime)"
     )
@@ -41,11 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the file; prints what was lost and what a picture costs, where there are pictures to tell by."""
     _check(arguments)
     from engines.evaluation.report import table
+    from engines.evaluation.subset import at_most
     from engines.export.export import write
     from engines.export.measuring import measured
 
     model = _source(arguments)
     test = _dataset(arguments.measure or arguments.calibrate, arguments.split)
+    if test and arguments.limit:
+        test = at_most(test, arguments.limit)
     changed = _changed(arguments, model, test)
     write(changed, arguments.output)
     print(f"{arguments.output}: {arguments.precision}, {arguments.output.stat().st_size / 1e6:.2f} MB")
@@ -72,9 +76,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("int8 is calibrated on pictures like those of the service; name some by --calibrate")
     if arguments.precision != "int8" and arguments.calibrate:
         raise UsageError(f"--calibrate is for --precision int8, this is {arguments.precision}; or say --measure")
-    for name, least in {"batch": 0, "pictures": 1, "loss": 0}.items():
-        if getattr(arguments, name) < least:
-            raise UsageError(f"--{name} is {getattr(arguments, name)}; give at least {least}")
+    for name, least in {"batch": 0, "pictures": 1, "loss": 0, "limit": 1}.items():
+        given = getattr(arguments, name)
+        if given is not None and given < least:
+            raise UsageError(f"--{name} is {given}; give at least {least}")
     _check_output(arguments)
 
 
