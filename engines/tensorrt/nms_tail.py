@@ -16,6 +16,7 @@ from streamer.errors import ModelError
 HEAD = "yolov8"
 OUTPUT = "boxes_before_nms"
 _NMS = "NonMaxSuppression"
+_CHOOSING = (_NMS, "NonZero", "Compress", "Unique")  # what they give is as long as the picture makes it
 _WITHOUT_VALUES = ("Shape", "Size")
 
 Shape = tuple[int | str, ...]
@@ -38,7 +39,7 @@ def cut_nms(model: Any, classes: int, name: str) -> str | None:
     if len(chooses) == 1:
         writer = _Writer(model, view.dtype(chooses[0].input[0]))
         answer = _from_choice(view, chooses[0], writer, classes)
-        if answer:
+        if answer and not any(each.op_type in _CHOOSING for each in _needed(list(model.graph.node), answer)):
             _finish(model, answer, writer.dtype, [])
             return HEAD
     where = chooses[0].name or chooses[0].output[0]

@@ -1,0 +1,258 @@
+"""Built engines are kept for their key alone, found whole or not at all, built by one process at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines.tensorrt.cache import PlanCache, open_cache
+from engines.tensorrt.plan_file import Plan, PlanKey
+from engines.tensorrt.progress import BuildStopped
+from streamer.errors import UsageError
+
+KEY = PlanKey("ab" * 32, 1, "tensorrt", "10.15.1", "NVIDIA L4 sm_89", "model", (3, 64, 64), (1, 4, 8), {"tf32": False})
+PLAN = Plan(b"machine code\n" * 999, "yolov8", ("its NMS was cut off",), "street.onnx", 12.5, 1_700_000_000.0)
+BUILDER = """
+import sys, time
+from pathlib import Path
+from engines.tensorrt.cache import open_cache
+from tests.unit.test_plan_cache import KEY, PLAN
+folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+def build():
+    with (folder / "built").open("a") as log:
+        log.write("x")
+    time.sleep(seconds)
+    return PLAN
+assert open_cache(folder / "engines").obtain(KEY, build) == PLAN
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> PlanCache:
+    return open_cache(tmp_path / "engines")
+
+
+def never() -> Plan:
+    raise AssertionError("built again")
+
+
+def file_of(cache: PlanCache, key: PlanKey = KEY) -> Path:
+    return cache.folder.path / f"{key.digest}.engine"
+
+
+def test_what_is_built_once_is_found_as_it_was(cache: PlanCache) -> None:
+    assert cache.find(KEY) is None
+    assert cache.obtain(KEY, lambda: PLAN) == PLAN
+    assert cache.obtain(KEY, never) == PLAN
+    assert open_cache(cache.folder.path).find(KEY) == PLAN
+    assert (file_of(cache).stat().st_mode & 0o777, cache.folder.path.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": "cd" * 32},
+        {"preparation": 2},
+        {"library": "tensorrt_rtx"},
+        {"version": "10.15.2"},
+        {"gpu": "NVIDIA L40S sm_89"},
+        {"precision": "fp16"},
+        {"shape": (3, 64, 96)},
+        {"batches": (1, 8, 8)},
+        {"options": {"tf32": True}},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_anything_else_is_another_engine(cache: PlanCache, other: dict[str, Any]) -> None:
+    cache.obtain(KEY, lambda: PLAN)
+    changed = replace(KEY, **other)
+    assert cache.find(changed) is None
+    # Not by its name either.
+    file_of(cache).rename(file_of(cache, changed))
+    assert cache.find(changed) is None
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut,
+        lambda content: content + b"\0",
+        lambda content: content[:-7] + b"\0" + content[-6:],
+        lambda content: content[:40],
+        lambda content: b"",
+        lambda content: b"\x7fELF" + content,
+        lambda content: content.replace(b'"sha256"', b'"sha257"'),
+        lambda content: content.replace(b'"seconds":12.5', b'"seconds":"no"'),
+        lambda content: content.replace(b'{"key":{', b'{"key":[{'),
+        lambda content: b"streamer engine 1\n[]\n",
+        lambda content: b"streamer engine 1\n" + b" " * 99_999 + b"\n",
+    ],
+)
+def test_a_damaged_file_is_built_again(
+    cache: PlanCache, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.obtain(KEY, lambda: PLAN)
+    file = file_of(cache)
+    file.write_bytes(damage(file.read_bytes()))
+    newer = replace(PLAN, content=b"newer")
+    assert cache.obtain(KEY, lambda: newer) == newer
+    assert cache.obtain(KEY, never) == newer
+    assert "built again" in caplog.text
+
+
+def to_symlink(file: Path) -> None:
+    file.rename(file.parent.parent / "elsewhere")
+    file.symlink_to(file.parent.parent / "elsewhere")
+
+
+def to_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file, 0o600)
+
+
+@pytest.mark.parametrize("trick", [to_symlink, to_pipe, lambda file: file.chmod(0o620), lambda file: file.chmod(0o602)])
+def test_a_file_that_others_can_change_is_not_loaded(cache: PlanCache, trick: Callable[[Path], None]) -> None:
+    cache.obtain(KEY, lambda: PLAN)
+    trick(file_of(cache))
+    assert cache.find(KEY) is None
+    assert cache.obtain(KEY, lambda: PLAN) == PLAN
+    assert cache.obtain(KEY, never) == PLAN
+
+
+def test_another_users_file_is_not_loaded(cache: PlanCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.obtain(KEY, lambda: PLAN)
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    assert cache.find(KEY) is None
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o701, 0o770, 0o1777])
+def test_a_folder_that_is_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "engines").mkdir()
+    (tmp_path / "engines").chmod(mode)
+    with pytest.raises(UsageError, match="open to other users"):
+        open_cache(tmp_path / "engines")
+
+
+def test_another_users_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "engines").mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    with pytest.raises(UsageError, match="another user's"):
+        open_cache(tmp_path / "engines")
+
+
+@pytest.mark.parametrize("what", ["link", "file", "missing/link"])
+def test_what_is_no_folder_of_its_own_is_refused(tmp_path: Path, what: str) -> None:
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "missing").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="can't be used"):
+        open_cache(tmp_path / what)
+
+
+def test_a_folder_exchanged_behind_our_back_is_not_looked_into(cache: PlanCache, tmp_path: Path) -> None:
+    cache.obtain(KEY, lambda: PLAN)
+    (tmp_path / "engines").rename(tmp_path / "ours")
+    forged = open_cache(tmp_path / "engines")
+    forged.obtain(KEY, lambda: replace(PLAN, content=b"evil"))
+    assert cache.find(KEY) == PLAN
+
+
+def test_a_full_disk_costs_the_next_start_not_this_one(
+    cache: PlanCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert cache.obtain(KEY, lambda: PLAN) == PLAN
+    assert "No space left on device" in caplog.text
+    assert cache.folder.names("") == [f"{KEY.digest}.lock"]
+
+
+def start(folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", BUILDER, str(folder), str(seconds)], stderr=subprocess.PIPE)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_of_many_processes_one_builds(tmp_path: Path) -> None:
+    processes = [start(tmp_path, 0.5) for _ in range(5)]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors.decode()
+    assert (tmp_path / "built").read_text() == "x"
+
+
+def test_a_killed_builder_leaves_the_way_free(tmp_path: Path) -> None:
+    killed = start(tmp_path, 600)
+    until((tmp_path / "built").exists)
+    waiting = start(tmp_path, 0)
+    (tmp_path / "engines" / f"{KEY.digest}.engine.1234.part").write_bytes(b"of one that was killed while writing")
+    time.sleep(0.3)
+    assert waiting.poll() is None
+    assert (tmp_path / "built").read_text() == "x"
+    killed.send_signal(signal.SIGKILL)
+    _, errors = waiting.communicate(timeout=60)
+    killed.communicate()
+    assert waiting.returncode == 0, errors.decode()
+    assert (tmp_path / "built").read_text() == "xx"
+    left = {each.name for each in (tmp_path / "engines").iterdir()}
+    assert left == {f"{KEY.digest}.engine", f"{KEY.digest}.lock"}
+
+
+def test_who_waits_can_be_told_to_stop(cache: PlanCache, tmp_path: Path) -> None:
+    builder = start(tmp_path, 600)
+    until((tmp_path / "built").exists)
+    asked: list[int] = []
+
+    def stopped() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    with pytest.raises(BuildStopped):
+        cache.obtain(KEY, never, stopped)
+    builder.kill()
+    builder.communicate()
+
+
+def test_other_engines_are_built_meanwhile(cache: PlanCache, tmp_path: Path) -> None:
+    builder = start(tmp_path, 600)
+    until((tmp_path / "built").exists)
+    assert cache.obtain(replace(KEY, precision="fp16"), lambda: PLAN) == PLAN
+    builder.kill()
+    builder.communicate()
+
+
+def test_a_failed_build_leaves_nothing(cache: PlanCache) -> None:
+    def fails() -> Plan:
+        raise UsageError("no")
+
+    with pytest.raises(UsageError, match="no"):
+        cache.obtain(KEY, fails)
+    assert cache.entries() == []
+    assert cache.obtain(KEY, lambda: PLAN) == PLAN
+
+
+def test_timings_are_kept_per_gpu_and_version(cache: PlanCache) -> None:
+    cache.keep_timings(KEY, b"timed")
+    cache.keep_timings(KEY, b"")
+    assert cache.timings(replace(KEY, model="cd" * 32, precision="fp16")) == b"timed"
+    assert cache.timings(replace(KEY, gpu="../../NVIDIA L40S sm_89")) == b""
+    assert cache.timings(replace(KEY, version="10.16")) == b""
