@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCE ?= synthetic:
 TESTS ?= tests
+# What the tests are run with. With `train` in it (PyTorch, 5 GB) those of training run too.
+EXTRAS ?= local,openvino,dev
 # Debian's names of the camera that the tests read from, and of a Redis that can do TLS.
 TEST_SERVICES := python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav redis-server
@@ -23,6 +25,8 @@ demo: $(VENV)/.installed ## everything on this machine, live: SOURCE=clip.mp4,rt
 test: $(VENV)/.tested lint ## the set-up, then every test; TESTS=tests/unit for some of them
 	@/usr/bin/python3 -c "import gi; gi.require_version('GstRtspServer', '1.0')" 2>/dev/null \
 		|| echo "no RTSP server for the tests, those are skipped: 'make services' installs one (Debian, as root)"
+	@$(BIN)/python -c "import torch" 2>/dev/null \
+		|| echo "no PyTorch for the tests, those of training are skipped: make test EXTRAS=$(EXTRAS),train"
 	$(BIN)/pytest $(TESTS)
 
 lint: $(VENV)/.tested ## style and types
@@ -57,5 +61,5 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[local,openvino,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@

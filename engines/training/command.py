@@ -38,6 +38,10 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         "--paste", action="append", default=[], type=_pair, metavar="FROM:TO",
         help="objects of one source are pasted into pictures of another",
     )  # fmt: skip
+    group.add_argument(
+        "--turn", action="append", default=[], type=_share, metavar="SOURCE=SHARE",
+        help="so many of a source's pictures (0 to 1) are turned by a quarter, as from a camera that is held anyhow",
+    )  # fmt: skip
     group.add_argument("--leave-out", action="append", default=[], metavar="SOURCE", help="pictures not learnt from")
 
 
@@ -62,11 +66,17 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
 def _add_machine_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, cuda:1; default: cuda if there")
     group.add_argument("--threads", type=_positive, metavar="N", help="cores; default: all")
+    group.add_argument(
+        "--pack", type=Path, metavar="FOLDER",
+        help="don't train: pack the data sets for a machine that can't get at them, in pieces of at most 48 MiB",
+    )  # fmt: skip
     group.add_argument("--max-minutes", type=_fraction, metavar="N", help="then stop; the same command goes on")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trains."""
+    """Trains, or packs."""
+    if arguments.pack:
+        return _pack(arguments)
     # Before OpenMP is loaded: its threads wait for each other by spinning, which on cores that others use as well
     # takes most of the time.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -77,6 +87,20 @@ def run(arguments: argparse.Namespace) -> int:
     from engines.training.session import train
 
     train(arguments)
+    return 0
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    """One packed data set per given one, in a folder of its name."""
+    from engines.training.dataset import read_dataset
+    from engines.training.packing import pack_dataset
+
+    for path in arguments.datasets:
+        folder = arguments.pack / path.name
+        for split in (arguments.split, arguments.val):
+            dataset = read_dataset(path, split, dict(arguments.labelled))
+            pieces = pack_dataset(dataset, folder, split)
+            print(f"{folder}: {split}, {len(dataset.pictures)} pictures in {len(pieces)} pieces")
     return 0
 
 
@@ -92,6 +116,13 @@ def _repeat(text: str) -> tuple[str, int]:
     if not source or not count.isdecimal() or int(count) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE=NUMBER")
     return source, int(count)
+
+
+def _share(text: str) -> tuple[str, float]:
+    source, _, share = text.partition("=")
+    if not source or not 0 < _fraction(share) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE=SHARE, a share from 0 to 1")
+    return source, float(share)
 
 
 def _pair(text: str) -> tuple[str, str]:

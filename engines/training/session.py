@@ -28,7 +28,7 @@ _TEACHER_ABSENCE = 0.5  # what a teacher doesn't find is probably not there: hal
 _WARM_UP = 300  # steps, or an epoch if that is shorter
 _CHECKPOINT_S = 180.0
 # How a training is run, not what it learns: they may change when it goes on.
-_FREE = ("version", "command", "output", "device", "threads", "max_minutes", "validate_every", "run")
+_FREE = ("version", "command", "output", "pack", "device", "threads", "max_minutes", "validate_every", "run")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -130,7 +130,7 @@ def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) 
         arguments.batch,
         device,
         arguments.seed,
-        Augmentation(paste=tuple(arguments.paste)),
+        Augmentation(paste=tuple(arguments.paste), turn=tuple(arguments.turn)),
         dict(arguments.repeat),
     )
     batches.load()

@@ -1,0 +1,46 @@
+"""`streamer train` before anything is trained: its arguments, and packing, which needs no PyTorch."""
+
+from pathlib import Path
+
+import pytest
+
+from engines.training.dataset import read_dataset
+from streamer.__main__ import main
+from tests.training.drawn import draw
+
+
+def test_packed_data_sets_are_read_as_they_were(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = draw(tmp_path / "shapes")
+    assert main(["train", str(folder), "--pack", str(tmp_path / "carried")]) == 0
+    packed = tmp_path / "carried" / "shapes"
+    assert capsys.readouterr().out.splitlines()[0].startswith(f"{packed}: train, ")
+    for split in ("train", "val"):
+        plain, again = read_dataset(folder, split), read_dataset(packed, split)
+        assert again.names == plain.names
+        assert [p.boxes.tolist() for p in again.pictures] == [p.boxes.tolist() for p in plain.pictures]
+        assert [(p.file.pixels() == q.file.pixels()).all() for p, q in zip(again.pictures, plain.pictures, strict=True)]
+    assert main(["train", str(folder), "--pack", str(tmp_path / "carried")]) == 2
+    assert "is packed there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--turn", "a"], "SOURCE=SHARE"),
+        (["--turn", "a=2"], "SOURCE=SHARE"),
+        (["--repeat", "a=0"], "SOURCE=NUMBER"),
+        (["--paste", "a"], "FROM:TO"),
+        (["--labelled", "a"], "SOURCE=CLASS"),
+        (["--sizes", "100"], "multiples of 32"),
+        (["--epochs", "0"], "from 1 on"),
+        (["--max-minutes", "-1"], "above 0"),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = main(["train", "nothing", *words])
+    except SystemExit as refused:
+        status = refused.code
+    assert status == 2
+    assert message in capsys.readouterr().err
