@@ -62,7 +62,7 @@ class Boxes:
 
     def place(self, number: int, pixels: Pixels, size: tuple[int, int], level: int = 0) -> None:
         """Says what picture `number` of the next batch is; see pictures.write_picture."""
-        write_picture(self.pictures[number], pixels, size, self._task.model.letterbox, level)
+        write_picture(self.pictures, number, pixels, size, self._task.model.letterbox, level)
 
     def found(self, number: int) -> Detections:
         """What was found in picture `number` of the batch that has been waited for.

@@ -16,6 +16,9 @@ from engines.tensorrt.compile import cubin
 from engines.tensorrt.errors import DeviceError, device_error, missing
 
 
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING; pycuda has no name for it
+
+
 class Device:
     """A GPU in use by this process. Safe to use from several threads.
 
@@ -48,8 +51,8 @@ class Device:
     # The rest is called by a thread that has it in `use`.
 
     def stream(self) -> Any:
-        """A new queue of work; `handle` is its address."""
-        return self._driver.Stream()
+        """A new queue of work, which waits for no other; `handle` is its address."""
+        return self._driver.Stream(_NON_BLOCKING)
 
     def finish_line(self) -> Any:
         """An event whose `synchronize` puts the thread to sleep; by default it burns its core."""

@@ -89,18 +89,19 @@ class Kernels:
 def whole_pictures(count: int, width: int, height: int) -> NDArray[Any]:
     """A PICTURE table whose pictures fill the input, so that boxes stay where they are."""
     rows = np.zeros(count, table.PICTURE)
-    for row in rows:
-        table.write_picture(
-            row, table.Pixels(0, 0, width, height), (width, height), Letterbox(width, height, "stretch", 1)
-        )
+    pixels, letterbox = table.Pixels(0, 0, width, height), Letterbox(width, height, "stretch", 1)
+    for number in range(count):
+        table.write_picture(rows, number, pixels, (width, height), letterbox)
     return rows
 
 
-def picture_row(row: Any, picture: NDArray[np.uint8], size: tuple[int, int], letterbox: Letterbox) -> Placement:
+def picture_row(
+    rows: NDArray[Any], number: int, picture: NDArray[np.uint8], size: tuple[int, int], letterbox: Letterbox
+) -> Placement:
     """Writes the row of a picture (height, width, 3) in this machine's memory."""
     height, width = picture.shape[:2]
     pixels = table.Pixels(picture.ctypes.data, picture.strides[0], width, height)
-    return table.write_picture(row, pixels, size, letterbox)
+    return table.write_picture(rows, number, pixels, size, letterbox)
 
 
 def _argument(value: Any) -> Any:

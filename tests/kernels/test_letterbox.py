@@ -53,7 +53,7 @@ def on_cpu(info: ModelInfo, given: NDArray[np.uint8], size: tuple[int, int], dty
 def test_as_the_cpu_letterbox_to_the_last_bit(kernels_once: Kernels, size: tuple[int, int], padding: Padding) -> None:
     info, given = model(padding, "RGB", 1 / 255), picture(*size)
     rows = np.zeros(1, table.PICTURE)
-    placement = picture_row(rows[0], given, size, info.letterbox)
+    placement = picture_row(rows, 0, given, size, info.letterbox)
 
     [tensor] = kernels_once.letterbox(rows, spec(), info)
 
@@ -67,7 +67,7 @@ def test_as_the_cpu_letterbox_to_the_last_bit(kernels_once: Kernels, size: tuple
 def test_types_factors_and_colours(kernels: Kernels, colour: Colour, factor: float, dtype: Any) -> None:
     info, given = model("centre", colour, factor), picture(640, 480)
     rows = np.zeros(1, table.PICTURE)
-    picture_row(rows[0], given, (640, 480), info.letterbox)
+    picture_row(rows, 0, given, (640, 480), info.letterbox)
 
     [tensor] = kernels.letterbox(rows, spec(dtype), info)
 
@@ -80,8 +80,8 @@ def test_a_batch_of_several_sizes_scales_and_pitches_and_a_slot_that_is_empty(ke
     given = [picture(768, 432), wide[:, :200], picture(320, 240, 2)]
     sizes = [(768, 432), (200, 100), (1280, 960)]  # the last was decoded at a quarter
     rows = np.zeros(4, table.PICTURE)
-    for row, one, size in zip(rows, given, sizes, strict=False):
-        picture_row(row, one, size, info.letterbox)
+    for number, (one, size) in enumerate(zip(given, sizes, strict=True)):
+        picture_row(rows, number, one, size, info.letterbox)
     table.write_border(rows[3:])
 
     tensor = kernels.letterbox(rows, spec(batch=4), info)
@@ -114,7 +114,7 @@ def test_nv12_in_every_colour_space(kernels_once: Kernels, size: tuple[int, int]
     chroma = random.integers(0, 256, (height // 2, width // 2, 2), dtype=np.uint8)
     info, rows = model("centre", "RGB", 1.0), np.zeros(1, table.PICTURE)
     where = (luma.ctypes.data, width, width, height, chroma.ctypes.data, width)
-    table.write_picture(rows[0], table.Pixels(*where, colours), size, info.letterbox)
+    table.write_picture(rows, 0, table.Pixels(*where, colours), size, info.letterbox)
 
     [tensor] = kernels_once.letterbox(rows, spec(), info, "nv12")
 
@@ -139,7 +139,7 @@ def test_known_colours(kernels: Kernels, yuv: tuple[int, ...], colours: table.Co
     chroma[:] = yuv[1:]
     info, rows = model("centre", "RGB", 1.0), np.zeros(1, table.PICTURE)
     where = (luma.ctypes.data, 416, 416, 416, chroma.ctypes.data, 416)
-    table.write_picture(rows[0], table.Pixels(*where, colours), (416, 416), info.letterbox)
+    table.write_picture(rows, 0, table.Pixels(*where, colours), (416, 416), info.letterbox)
     [tensor] = kernels.letterbox(rows, spec(), info, "nv12")
     np.testing.assert_allclose(tensor[:, 100, 100], expected, atol=1)
 
