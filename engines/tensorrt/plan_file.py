@@ -72,7 +72,7 @@ def write_plan(key: PlanKey, plan: Plan) -> bytes:
         "head": plan.head,
         "changes": plan.changes,
         "model_name": plan.model_name,
-        "seconds": round(plan.seconds, 2),
+        "seconds": plan.seconds,
         "built": plan.built,
     }
     return b"".join((_MAGIC, orjson.dumps(header), b"\n", plan.content))
