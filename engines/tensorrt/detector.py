@@ -32,14 +32,14 @@ class Lane:
 class GpuDetector:
     """A model that is ready, on the GPU. `start` up to `depth` batches, then `finish` the oldest. For one thread.
 
-    model, engine: as of Detector. times: of the last `finish`.
+    model, engine, selection: as of Detector. lanes: what batches run in. times: of the last `finish`.
     """
 
     def __init__(self, detector: Detector, engine: TensorRtEngine, lanes: Sequence[Lane]) -> None:
         self.model, self.engine = detector.model, engine
         self.selection = detector.selection
         self.times = Times()
-        self._lanes = tuple(lanes)
+        self.lanes = tuple(lanes)
         self._free = deque(lanes)
         self._running: deque[Lane] = deque()
 
@@ -51,7 +51,12 @@ class GpuDetector:
     @property
     def depth(self) -> int:
         """How many batches may be under way."""
-        return len(self._lanes)
+        return len(self.lanes)
+
+    @property
+    def under_way(self) -> int:
+        """How many are."""
+        return len(self._running)
 
     def wanted_size(self, width: int, height: int) -> tuple[int, int]:
         """See Detector."""
@@ -113,7 +118,7 @@ class GpuDetector:
 
     def close(self) -> None:
         """Lets the GPU's memory go, once what is under way is done."""
-        for lane in self._lanes:
+        for lane in self.lanes:
             lane.slot.close()
             with lane.slot.device.use("closing"):
                 lane.decoder.close()

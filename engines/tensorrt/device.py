@@ -15,7 +15,6 @@ from numpy.typing import DTypeLike, NDArray
 from engines.tensorrt.compile import cubin
 from engines.tensorrt.errors import DeviceError, device_error, missing
 
-
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING; pycuda has no name for it
 
 

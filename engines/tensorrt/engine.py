@@ -19,7 +19,7 @@ from streamer.settings import load
 
 NAME = "tensorrt"
 
-_networks: "weakref.WeakValueDictionary[tuple[str, InputSpec], Network]" = weakref.WeakValueDictionary()
+_networks: "weakref.WeakValueDictionary[str, Network]" = weakref.WeakValueDictionary()
 _opening = threading.Lock()
 
 
@@ -35,11 +35,11 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
     """
     library, device = open_library(), open_device()
     with _opening, device.use("opening an engine"):
-        network = _networks.get((file.sha256, spec))
+        wanted = Wanted(library, Gpu(device.name, device.architecture), file, spec, load().tensorrt)
+        network = _networks.get(wanted.key.digest)
         if network is None:
-            wanted = Wanted(library, Gpu(device.name, device.architecture), file, spec, load().tensorrt)
             network = load_network(library, obtain_plan(wanted).content, file.path)
-            _networks[file.sha256, spec] = network
+            _networks[wanted.key.digest] = network
     return TensorRtEngine(spec, device, network)
 
 

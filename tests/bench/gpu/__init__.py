@@ -1,0 +1,1 @@
+"""What TensorRT and the way from JPEG to boxes do on a real GPU."""

@@ -1,0 +1,41 @@
+"""Memory over many frames: on the GPU and of the process."""
+
+import itertools
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.bench.gpu.material import Material
+
+ALLOWED_MB = 16.0
+
+
+def resident_mb() -> float:
+    """Of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def leak(material: Material, frames: int = 100_000, warm: int = 10_000) -> dict[str, Any]:
+    """What is taken between frame number `warm` and the last one."""
+    detector = material.gpu_detector()
+    device, forever = detector.engine.device, itertools.cycle(material.frames)
+
+    def measured() -> tuple[float, float]:
+        with device.use("asking for free memory"):
+            return device.free_memory() / 1e6, resident_mb()
+
+    detector.detect_jpegs(list(itertools.islice(forever, warm)))
+    free_before, resident_before = measured()
+    # In pieces, as what is found in all of them is some memory too.
+    for _ in range(max(1, (frames - warm) // 1000)):
+        detector.detect_jpegs(list(itertools.islice(forever, 1000)))
+    free_after, resident_after = measured()
+    detector.close()
+    figures = {
+        "frames": frames,
+        "gpu_taken_mb": round(free_before - free_after, 1),
+        "process_taken_mb": round(resident_after - resident_before, 1),
+    }
+    taken = max(figures["gpu_taken_mb"], figures["process_taken_mb"])
+    return {"figures": figures, "holds": {f"no more than {ALLOWED_MB:.0f} MB taken": taken <= ALLOWED_MB}}

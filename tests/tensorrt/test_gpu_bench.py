@@ -1,0 +1,117 @@
+"""The measurements for a real GPU, on the simulated one: what they say is wrong, but they run to their end."""
+
+import json
+import shutil
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from engines import engine as engines
+from engines.tensorrt import engine as engine_module
+from engines.tensorrt.plan_file import Plan
+from engines.tensorrt.plans import Wanted
+from tests.bench.gpu import __main__ as bench
+from tests.bench.gpu import load, throughput
+from tests.fakes.nvimgcodec import nvimgcodec
+from tests.fakes.tensorrt import plan_of
+from tests.tensorrt.rig import Rig
+from tests.unit.networks import constant_network, rows
+
+NAMES = {"names": "{0: 'cat', 1: 'dog'}", "imgsz": "[64, 64]"}
+
+
+@pytest.fixture
+def material(tmp_path: Path) -> Path:
+    """A model that finds the same cat in everything, frames, and pictures of that cat."""
+    folder = tmp_path / "material"
+    for name in ("models", "frames", "labelled/images"):
+        (folder / name).mkdir(parents=True)
+    table = rows((32, 32, 16, 16, 0.9, 0), (10, 10, 8, 8, 0, 0.3), count=84, width=6)
+    answer = {"output0": np.ascontiguousarray(table.transpose(0, 2, 1))}
+    constant_network(folder / "models" / "fp32.onnx", answer, ("n", 3, 64, 64), NAMES)
+    shutil.copy(folder / "models" / "fp32.onnx", folder / "models" / "int8.onnx")
+    random = np.random.default_rng(1)
+    images, marks = [], []
+    for number in range(6):
+        picture = random.integers(0, 256, (64, 128, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / "frames" / f"{number}.jpg"), picture)
+        cv2.imwrite(str(folder / "labelled" / "images" / f"{number}.jpg"), picture)
+        images.append({"id": number, "file_name": f"images/{number}.jpg", "width": 128, "height": 64})
+        marks.append({"id": number, "image_id": number, "category_id": 1, "bbox": [48, 16, 32, 32], "iscrowd": 0})
+    listing = {"images": images, "annotations": marks, "categories": [{"id": 1, "name": "cat"}]}
+    (folder / "labelled" / "val.json").write_text(json.dumps(listing))
+    return folder
+
+
+@pytest.fixture
+def simulated(rig_with_kernels: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rig:
+    """Opened by name, with short runs."""
+
+    def obtain(wanted: Wanted) -> Plan:
+        model = wanted.file.path
+        return Plan(plan_of(model.read_bytes(), wanted.spec.batch), None, (), model.name, 1.0, 0.0)
+
+    monkeypatch.setattr(engine_module, "obtain_plan", obtain)
+    point = EntryPoint("tensorrt", "engines.tensorrt.engine:open_engine", engines.GROUP)
+    monkeypatch.setattr(engines, "entry_points", lambda group: [*entry_points(group=group), point])
+    module = nvimgcodec(rig_with_kernels.gpu)
+    monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", module)
+    monkeypatch.setattr(throughput, "_WARM_S", 0.01)
+    monkeypatch.setattr(load, "_STEPS", (1, 2))
+    monkeypatch.setattr(load, "WANTED", 2)
+    monkeypatch.chdir(tmp_path)
+    return rig_with_kernels
+
+
+def test_every_part_is_measured_and_written(
+    simulated: Rig, material: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--seconds", "0.03", "--load-seconds", "1", "--frames", "40", "--batch", "4"]
+    monkeypatch.setattr(sys, "argv", ["bench", str(material), *arguments])
+
+    bench.main()
+
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    assert "failed" not in printed.out
+    report = json.loads(Path("build/bench-gpu.json").read_text())
+    assert list(report["parts"]) == list(bench.parts(1, 1, 100))
+    for part in report["parts"].values():
+        assert part["figures"]
+        assert part["holds"]
+        assert part["command"].startswith("python -m tests.bench.gpu ")
+    assert report["parts"]["from jpeg, boxes"]["figures"]["gpu"] == pytest.approx(1)
+    assert all(report["parts"]["same boxes"]["holds"].values())
+
+
+def test_what_is_measured_is_not_measured_again(
+    simulated: Rig, material: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[str] = []
+
+    def parts(*_: Any) -> dict[str, bench.Part]:
+        return {name: lambda material, name=name: measured(name) for name in ("one", "two")}  # type: ignore[misc]
+
+    def measured(name: str) -> dict[str, Any]:
+        calls.append(name)
+        if name == "two" and len(calls) == 2:
+            raise RuntimeError("the time is up")
+        return {"figures": {}, "holds": {"it": name == "one"}}
+
+    monkeypatch.setattr(bench, "parts", parts)
+    monkeypatch.setattr(sys, "argv", ["bench", str(material)])
+    assert [bench.main(), bench.main(), bench.main()] == [0, 1, 1]
+    assert calls == ["one", "two", "two"]
+    assert "BROKEN two: it" in capsys.readouterr().out
+
+
+def test_a_queue_that_grows_does_not_hold() -> None:
+    steady = load.Run([0.01] * 100, [3, 1, 4, 1, 5, 2, 6, 5])
+    growing = load.Run([0.01] * 100, [0, 10, 20, 30, 40, 50, 60, 70])
+    late = load.Run([0.2] * 100, [0] * 8)
+    assert [steady.holds, growing.holds, late.holds] == [True, False, False]
