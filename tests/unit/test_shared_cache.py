@@ -85,12 +85,15 @@ def test_forged_files_are_not_loaded(
     assert shared_at(address).find(KEY) == newer
 
 
-def test_a_signed_engine_does_not_pass_for_another(tmp_path: Path, address: str) -> None:
+def test_a_signed_engine_does_not_pass_for_another(
+    tmp_path: Path, address: str, caplog: pytest.LogCaptureFixture
+) -> None:
     machine(tmp_path / "one", address).obtain(KEY, lambda: PLAN)
     files, name = place(address)
     other = replace(KEY, precision="fp16")
     files.cp_file(name, name.replace(KEY.digest, other.digest))
     assert shared_at(address).find(other) is None
+    assert "signature is wrong" in caplog.text
 
 
 def test_another_key_is_no_key(tmp_path: Path, address: str) -> None:
