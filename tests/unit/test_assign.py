@@ -1,6 +1,6 @@
 """The pairing is the best there is, whatever the numbers; overlaps are what they are."""
 
-from itertools import permutations
+from functools import cache
 
 import numpy as np
 import pytest
@@ -25,10 +25,18 @@ worths = st.integers(0, 4).flatmap(
 
 
 def best_by_trying(worth: np.ndarray) -> float:
-    rows, columns = worth.shape
-    padded = np.zeros((rows, columns + rows))
-    padded[:, :columns] = np.maximum(worth, 0)
-    return max((sum(padded[range(rows), list(p)]) for p in permutations(range(columns + rows), rows)), default=0.0)
+    """By all there is to try, for each row and each set of columns that are taken already."""
+    values: list[list[float]] = worth.tolist()
+
+    @cache
+    def best(row: int, taken: frozenset[int]) -> float:
+        if row == len(values):
+            return 0.0
+        tried = [best(row + 1, taken)]
+        tried += [values[row][c] + best(row + 1, taken | {c}) for c in range(len(values[row])) if c not in taken]
+        return max(tried)
+
+    return best(0, frozenset())
 
 
 @settings(deadline=None)
@@ -38,6 +46,15 @@ def test_no_pairing_is_worth_more(worth: np.ndarray) -> None:
     assert len(set(rows.tolist())) == len(rows) == len(columns) == len(set(columns.tolist()))
     assert (worth[rows, columns] > 0).all()
     assert worth[rows, columns].sum() == pytest.approx(best_by_trying(worth))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_pairing_is_worth_more_where_all_want_the_same(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    for _ in range(60):
+        worth = random.uniform(0, 0.3, (5, 4)) + random.uniform(0, 1, 4)
+        rows, columns = assign(worth)
+        assert worth[rows, columns].sum() == pytest.approx(best_by_trying(worth))
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,11 @@ def test_who_is_lost_inside_left_when_seen_last() -> None:
     assert story.of(LEAVE)[0].seconds == pytest.approx(1.9)
 
 
+def test_who_is_lost_just_outside_left_at_the_border() -> None:
+    story = Story(YARD).play(2, walk(150, 0)).play(2.3, walk(250, 0)).end("1")
+    assert story.told() == [(ENTER, 0.0), (LEAVE, 2.0)]
+
+
 def test_each_visit_has_an_id_of_its_own_and_counts_tell_who_is_inside() -> None:
     story = Story(YARD).play(5, walk(150, 0), lambda time: (150 if time % 2 < 1 else 50, 200))
     enters, leaves = story.of(ENTER), story.of(LEAVE)
@@ -152,6 +157,9 @@ def test_each_visit_has_an_id_of_its_own_and_counts_tell_who_is_inside() -> None
         pytest.param(walk(300, -60), "right", id="towards smaller x"),
         pytest.param(walk(0, 60, y=400), "", id="past its end"),
         pytest.param(walk(0, 0), "", id="stays on one side"),
+        pytest.param(
+            lambda time: (140 + 20 * (time > 3), 100 + 290 * (time > 1)), "", id="along it, then around its end"
+        ),
         pytest.param(lambda time: (150 + 100 * np.sin(time * 2), 200), "right left right", id="to and fro"),
         pytest.param(lambda time: (152, 200) if time < 1 else (140, 200), "", id="appears on it"),
         pytest.param(lambda time: (170, 200) if time == 1 else (130, 200), "", id="a box that jumps once"),

@@ -136,6 +136,19 @@ def test_two_who_meet_and_turn_back_keep_their_own_ids() -> None:
     }
 
 
+def test_what_is_covered_bit_by_bit_has_not_shrunk() -> None:
+    tracker = Tracker(TrackingSettings(), CLASSES)
+    found = [(time, (200, 100, 300, 300)) for time in times(1)]
+    # A gate closes from both sides, and opens after 1.5 s.
+    found += [(time, (200 + 25 * (time - 1), 100, 300 - 25 * (time - 1), 300)) for time in times(2.3, start=1)]
+    found += [(time, (200, 100, 300, 300)) for time in times(5, start=3.8)]
+    seen = set()
+    for time, corners in found:
+        boxes = np.array([corners], np.float32)
+        seen |= {one.id for one in tracker.update(time, Detections(boxes, np.float32([0.8]), np.array([PERSON])))}
+    assert seen == {1}
+
+
 @pytest.mark.parametrize("fps", [2, 5, 25, 60])
 def test_time_counts_not_frames(fps: float) -> None:
     """The same walk at any rate: one track, confirmed and given up at about the same time."""
