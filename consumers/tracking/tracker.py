@@ -2,10 +2,10 @@
 
 ByteTrack's way (Zhang et al. 2022): sure boxes are paired with all tracks first, then unsure ones with those that
 are left and were there a moment ago; a half-hidden object keeps its track, and what never was sure begins none.
-Motion is SORT's (Bewley et al. 2016), see `motion`; unsure boxes count less in it (Du et al. 2021). From OC-SORT
-(Cao et al. 2023): a lost track is also looked for where it was last seen, as what disappears has often stopped.
-What BoT-SORT adds for moving cameras and by appearance is not here: our cameras stand, and a second network per
-object would cost more than the detector.
+Motion is SORT's (Bewley et al. 2016), see `motion`; unsure boxes count less in it (Du et al. 2021). The less sure a
+prediction is, after a gap or of a new track, the more generous is the overlap (buffered IoU, Yang et al. 2023), where
+OC-SORT (Cao et al. 2023) has separate steps for what was lost. BoT-SORT's (Aharon et al. 2022) camera motion and
+looks are not here: our cameras stand, and a second network per object would cost more than the detector.
 
 By the source's time, not by counting frames: under `latest` a worker skips frames, and files vary their rate.
 
