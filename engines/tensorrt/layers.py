@@ -32,6 +32,7 @@ def read_layers(library: Library, plan: bytes) -> list[Layer]:
         DeviceError: TensorRT can't load it.
     """
     runtime = library.trt.Runtime(library.log)
+    runtime.engine_host_code_allowed = True  # version-compatible plans hold some; the cache has vouched for it
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise library.failure("loading the engine")
