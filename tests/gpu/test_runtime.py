@@ -1,0 +1,139 @@
+"""TensorRT, pycuda and cuda-bindings themselves: what the tests without a GPU take for granted of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import simplejpeg
+
+from engines.detector import Detector, open_detector
+from engines.tensorrt.detector import on_gpu
+from engines.tensorrt.device import Device
+from engines.tensorrt.engine import TensorRtEngine
+from engines.tensorrt.errors import DeviceError, OutOfDeviceMemoryError
+from engines.tensorrt.library import Library
+from engines.tensorrt.network import load_network
+from streamer.settings import DetectSettings
+from tests.fakes.pycuda_signatures import RECORD
+from tests.tensorrt.test_gpu_detector import CAT, DOG, FRAMES, NAMES, SAME_CAT, by_cpu
+from tests.unit.networks import constant_network, rows
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Multiplies its boxes and scores with a picture's brightest value; any batch."""
+    table = rows(CAT, SAME_CAT, DOG, count=84, width=6)
+    answer = {"output0": np.ascontiguousarray(table.transpose(0, 2, 1))}
+    path = tmp_path_factory.mktemp("model") / "m.onnx"
+    return constant_network(path, answer, ("n", 3, 64, 64), NAMES, brightness=True)
+
+
+def opened(model: Path, engine: str = "tensorrt", **settings: Any) -> Detector:
+    return open_detector(DetectSettings(model=str(model), engine=engine, batch=4, **settings), threads=1)
+
+
+def test_pycuda_is_as_recorded() -> None:
+    import pycuda.driver as driver
+
+    recorded = json.loads(RECORD.read_text(encoding="utf-8"))
+    for name in (*recorded["functions"], *recorded["errors"]):
+        assert hasattr(driver, name), name
+    for kind, members in recorded["classes"].items():
+        needed = {"push", "pop", "synchronize", "handle", "record", "free", "get_function", "retain_primary_context"}
+        assert all(hasattr(getattr(driver, kind), member) for member in needed & set(members)), kind
+
+
+def test_the_context_is_the_primary_one(device: Device) -> None:
+    from cuda.bindings import driver
+
+    with device.use("a test"):
+        _, current = driver.cuCtxGetCurrent()
+        _, number = driver.cuCtxGetDevice()
+        _, primary = driver.cuDevicePrimaryCtxRetain(number)
+        driver.cuDevicePrimaryCtxRelease(number)
+        assert int(current) == int(primary)
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+def test_answers_are_onnx_runtimes(model: Path, graphs: bool) -> None:
+    detector, reference = opened(model), opened(model, "onnxruntime")
+    assert isinstance(detector.engine, TensorRtEngine)
+    detector.engine.graphs = graphs
+    random = np.random.default_rng(1)
+    for size in (1, 4, 2, 2, 3, 1, 4, 2):
+        batch = random.random((size, 3, 64, 64), np.float32)
+        [found], [expected] = detector.engine.infer(batch), reference.engine.infer(batch)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert detector.engine.graphs == graphs, "recording failed; see the log"
+    detector.close()
+
+
+def test_from_jpeg_to_boxes(model: Path) -> None:
+    detector, reference = opened(model), opened(model, "onnxruntime")
+    whole = on_gpu(detector)
+    assert whole is not None
+    for count in (1, 4, 5, 3, 9):
+        frames = (FRAMES * 2)[:count]
+        for one, other in zip(whole.detect_jpegs(frames), by_cpu(reference, frames), strict=True):
+            # Another decoder: the brightest value of a picture may differ by some steps of 255.
+            assert one is not None
+            np.testing.assert_allclose(one.boxes, other.boxes, atol=2)
+            np.testing.assert_allclose(one.scores, other.scores, atol=0.03)
+            np.testing.assert_array_equal(one.classes, other.classes)
+    whole.close()
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1279, 719), (640, 480), (33, 17)])
+@pytest.mark.parametrize("subsampling", ["420", "422", "444", "Gray"])
+def test_decoded_as_by_the_cpu(device: Device, size: tuple[int, int], subsampling: str) -> None:
+    from engines.tensorrt.jpeg import Frame, GpuJpegs, jpeg_decoder
+
+    y, x = np.mgrid[: size[1], : size[0]]
+    picture = np.stack([x % 256, y % 256, (x + y) // 8 % 256], 2).astype(np.uint8)
+    given = picture[:, :, :1].copy() if subsampling == "Gray" else picture
+    colour = "GRAY" if subsampling == "Gray" else "RGB"
+    jpeg = simplejpeg.encode_jpeg(given, 95, colour, subsampling)
+    expected = simplejpeg.decode_jpeg(jpeg, "RGB", False, False).astype(int)
+    with device.use("a test"):
+        stream = device.stream()
+        decoder = jpeg_decoder(device, stream)
+        assert isinstance(decoder, GpuJpegs), "nvImageCodec is not installed"
+        [pixels] = decoder.decode([Frame(jpeg, *size)], [size])
+        assert pixels is not None
+        raw = np.empty((size[1], pixels.pitch), np.uint8)
+        # The last row may end before its pitch does.
+        whole = pixels.pitch * (size[1] - 1) + 3 * size[0]
+        device.copy_out(raw.reshape(-1)[:whole], pixels.address, stream)
+        stream.synchronize()
+        decoder.close()
+    found = raw[:, : 3 * size[0]].reshape(size[1], size[0], 3).astype(int)
+    difference = np.abs(found - expected)
+    assert difference.mean() < 1.5
+    assert np.percentile(difference, 99) <= 8
+
+
+def test_memory_is_given_back(device: Device, model: Path) -> None:
+    def free() -> int:
+        with device.use("a test"):
+            return device.free_memory()
+
+    opened(model).close()  # what CUDA and TensorRT take once
+    before = free()
+    for _ in range(20):
+        whole = on_gpu(opened(model))
+        assert whole is not None
+        whole.detect_jpegs(FRAMES[:4])
+        whole.close()
+    assert before - free() < 64 << 20
+
+
+def test_too_much_memory_is_said_in_one_line(device: Device) -> None:
+    with pytest.raises(OutOfDeviceMemoryError, match="a test: out of memory on the GPU"), device.use("a test"):
+        device.allocate(device.memory * 2)
+
+
+def test_a_plan_that_is_none(device: Device, tensorrt: Library) -> None:
+    with pytest.raises(DeviceError, match="loading the engine"), device.use("a test"):
+        load_network(tensorrt, b"nonsense" * 100, Path("m.onnx"))
