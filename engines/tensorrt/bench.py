@@ -154,15 +154,17 @@ def _rates(device: Device, network: Network, batch: int, count: int, seconds: fl
 
 
 def _frames_per_s(lanes: Sequence[Lane], batch: int, seconds: float) -> float:
-    """Each lane is given its next batch once its last one is done."""
+    """Each lane is given its next batch once its last one is done; one batch at least."""
     for lane in lanes:
         lane.submit(batch)
     frames, start = 0, time.perf_counter()
-    while (now := time.perf_counter()) - start < seconds:
+    now = start
+    while not frames or now - start < seconds:
         for lane in lanes:
             lane.wait()
             lane.submit(batch)
             frames += batch
+        now = time.perf_counter()
     for lane in lanes:
         lane.wait()
     return frames / (now - start)

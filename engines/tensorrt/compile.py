@@ -14,7 +14,7 @@ _OPTIONS = ("--std=c++17", "--fmad=false", "--device-as-default-execution-space"
 
 @cache
 def cubin(unit: str, architecture: str) -> bytes:
-    """The machine code of a file of kernels. A tenth of a second; kept for the life of the process.
+    """The machine code of a file of kernels. A second at most; kept for the life of the process.
 
     architecture: as in "sm_90", of the GPU that it is for.
 

@@ -77,7 +77,13 @@ class CpuJpegs:
 
 
 def _picture(frame: Frame, wanted: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """None if it is damaged, or of another size than it is said to be."""
+    import simplejpeg
+
     try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(frame.jpeg)
+        if (width, height) != (frame.width, frame.height):
+            return None
         return decode_scaled(frame.jpeg, (frame.width, frame.height), wanted, "RGB")
     except ValueError:
         return None
@@ -100,7 +106,6 @@ class GpuJpegs:
     def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | None]:
         """See JpegDecoder."""
         pixels = [None if image is None else _pixels(image) for image in self._decode([frame.jpeg for frame in frames])]
-        # One of another size than its header says has been tampered with; the CPU's decoder refuses it too.
         failed = [number for number, one in enumerate(pixels) if not _fits(one, frames[number])]
         if failed:
             again = self._fallback.decode([frames[number] for number in failed], [wanted[number] for number in failed])

@@ -46,7 +46,8 @@ def _members(source: str, name: str) -> list[str]:
     start = re.search(rf'\(?"{name}", py::(?:no_init|init)', source)
     assert start, name
     statement = source[start.start() : source.index("\n      ;", start.start())]
-    return sorted(set(re.findall(r'(?:def|add_property|METHOD)\(\s*"?(\w+)', statement)))
+    found = re.findall(r'(?:def|add_property)\(\s*"(\w+)"|METHOD\((\w+)\)', statement)
+    return sorted({name or simple for name, simple in found})
 
 
 def _main(archive: Path) -> None:

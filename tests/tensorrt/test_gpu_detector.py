@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 from engines.detections import Detections
 from engines.detector import Detector
 from engines.jpeg import decode_scaled
+from engines.tensorrt.boxes import Boxes, Task
 from engines.tensorrt.detector import GpuDetector, on_gpu
+from engines.tensorrt.engine import TensorRtEngine
 from engines.tensorrt.jpeg import Frame
+from engines.tensorrt.pictures import Colours, Pixels
+from engines.tensorrt.postprocess import reading
+from engines.tensorrt.slots import Slot
 from streamer.errors import ModelError
 from tests.fakes.nvimgcodec import nvimgcodec
 from tests.tensorrt.rig import Rig
@@ -23,7 +28,7 @@ from tests.unit.networks import constant_network, rows
 
 SIZE = 64
 NAMES = {"names": "{0: 'cat', 1: 'dog'}", "imgsz": "[64, 64]"}
-CAT, SAME_CAT, DOG, SURE = (32, 32, 16, 16, 0.9, 0), (33, 32, 16, 16, 0.6, 0), (8, 32, 6, 6, 0, 0.2), ()
+CAT, SAME_CAT, DOG = (32, 32, 16, 16, 0.9, 0), (33, 32, 16, 16, 0.6, 0), (8, 32, 6, 6, 0, 0.2)
 
 
 @pytest.fixture(params=["nvimgcodec", "on the CPU"])
@@ -119,6 +124,32 @@ def test_damaged_frames_are_none_and_the_others_are_found(decoders: Rig, tmp_pat
     found = on_simulated.detect_jpegs([FRAMES[0], Frame(broken, 64, 64), FRAMES[2], Frame(broken, 64, 64)])
     assert [one is None for one in found] == [False, True, False, True]
     same([found[0], found[2]], by_cpu(on_cpu, [FRAMES[0], FRAMES[2]]))
+
+
+def test_a_frame_of_another_size_than_it_says_is_none(decoders: Rig, tmp_path: Path) -> None:
+    on_cpu, on_simulated = both(decoders, network(tmp_path))
+    found = on_simulated.detect_jpegs([Frame(FRAMES[0].jpeg, 64, 48), FRAMES[1]])
+    assert found[0] is None
+    same(found[1:], by_cpu(on_cpu, FRAMES[1:2]))
+
+
+def test_nv12_pictures_go_in_as_they_are(rig_with_kernels: Rig, tmp_path: Path) -> None:
+    on_cpu, for_arrays = rig_with_kernels.detectors(network(tmp_path))
+    engine, read = for_arrays.engine, reading(on_cpu.head, (4, 6, 84))
+    assert isinstance(engine, TensorRtEngine)
+    assert read is not None
+    task = Task(on_cpu.model, engine.input, read, (on_cpu.selection.thresholds,), on_cpu.selection, nv12=True)
+    with engine.device.use("a test"):
+        slot = Slot[Boxes](engine.device, engine.network, lambda slot: Boxes(slot, task), graphs=True)
+    luma, chroma = np.full((64, 64), 235, np.uint8), np.full((32, 64), 128, np.uint8)
+    pixels = Pixels(luma.ctypes.data, 64, 64, 64, chroma.ctypes.data, 64, Colours.BT709_LIMITED)
+    white = np.full((64, 64, 3), 255, np.uint8)
+    for _ in range(2):
+        slot.around.place(0, pixels, (64, 64))
+        slot.submit(1)
+        slot.wait()
+        same([slot.around.found(0)], on_cpu.detect_pictures([white]))
+    slot.close()
 
 
 def test_batches_overlap_and_come_back_in_order(decoders: Rig, tmp_path: Path) -> None:

@@ -87,12 +87,12 @@ def _medians(ways: dict[str, list[Step]], batch: int, seconds: float) -> dict[st
 
 
 def _frames_per_s(steps: Sequence[Step], batch: int, seconds: float) -> float:
-    """Each step, which is a batch, again and again in a thread of its own."""
+    """Each step, which is a batch, again and again in a thread of its own; once at least."""
     counts = [0] * len(steps)
     start = time.perf_counter()
 
     def work(number: int) -> None:
-        while time.perf_counter() - start < seconds:
+        while not counts[number] or time.perf_counter() - start < seconds:
             steps[number]()
             counts[number] += batch
 
