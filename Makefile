@@ -5,17 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCE ?= synthetic:
 TESTS ?= tests
-# What the tests are run with. With `train` in it (PyTorch, 5 GB) those of training run too.
+# What the tests are run with. With `train` in it (PyTorch, 5 GB) those of training run too, with `rtx` (TensorRT-RTX,
+# 0.3 GB) those that build engines.
 EXTRAS ?= local,openvino,dev
-# Debian's names of the camera that the tests read from, and of a Redis that can do TLS.
+# Debian's names of the camera that the tests read from, of a Redis that can do TLS, and of a compiler that the kernels
+# for GPUs are tried with on a CPU.
 TEST_SERVICES := python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base \
-	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav redis-server
+	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav redis-server g++
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench services clean
+.PHONY: help install demo test lint bench test-gpu bench-gpu services clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## the set-up alone: packages into .venv, Kafka into your cache folder
 
@@ -26,7 +28,7 @@ test: $(VENV)/.tested lint ## the set-up, then every test; TESTS=tests/unit for 
 	@/usr/bin/python3 -c "import gi; gi.require_version('GstRtspServer', '1.0')" 2>/dev/null \
 		|| echo "no RTSP server for the tests, those are skipped: 'make services' installs one (Debian, as root)"
 	@$(BIN)/python -c "import torch" 2>/dev/null \
-		|| echo "no PyTorch for the tests, those of training are skipped: make test EXTRAS=$(EXTRAS),train"
+		|| echo "no PyTorch for the tests, those of training are skipped: make test EXTRAS=$(EXTRAS),train,rtx"
 	$(BIN)/pytest $(TESTS)
 
 lint: $(VENV)/.tested ## style and types
@@ -37,6 +39,13 @@ lint: $(VENV)/.tested ## style and types
 bench: $(VENV)/.tested ## what the service costs over the plainest loop: CLIP=clip.mp4 MODEL=detector.onnx
 	@test -n "$(CLIP)" -a -n "$(MODEL)" || { echo "which clip and detector? make bench CLIP=clip.mp4 MODEL=detector.onnx"; exit 2; }
 	$(BIN)/python -m tests.bench --clip "$(CLIP)" --model "$(MODEL)"
+
+test-gpu: $(VENV)/.gpu ## what only a machine with an NVIDIA GPU can test
+	STREAMER_TEST_GPU=1 $(BIN)/pytest tests/gpu tests/kernels tests/tensorrt
+
+bench-gpu: $(VENV)/.gpu ## TensorRT measured, into build/bench-gpu.json: MATERIAL=folder made by tests/gpu/material.py
+	@test -n "$(MATERIAL)" || { echo "measured with what? make bench-gpu MATERIAL=folder; tests/gpu/material.py makes it"; exit 2; }
+	$(BIN)/python -m tests.bench.gpu "$(MATERIAL)"
 
 # RUNLEVEL=1: Debian then starts no service of its own.
 services: ## what the tests use beyond packages: an RTSP server and a Redis with TLS (Debian, as root)
@@ -62,4 +71,8 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(VENV)/.gpu: $(VENV)/.tested
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[local,gpu,dev]'
 	@touch $@
