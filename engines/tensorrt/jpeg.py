@@ -13,6 +13,7 @@ from engines.jpeg import decode_scaled
 from engines.tensorrt.device import Device
 from engines.tensorrt.pictures import Pixels
 
+_END, _TAIL = b"\xff\xd9", 64  # a JPEG ends so; some cameras fill up with zeros
 log = logging.getLogger(__name__)
 
 
@@ -105,8 +106,8 @@ class GpuJpegs:
 
     def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | None]:
         """See JpegDecoder."""
-        pixels = [None if image is None else _pixels(image) for image in self._decode([frame.jpeg for frame in frames])]
-        failed = [number for number, one in enumerate(pixels) if not _fits(one, frames[number])]
+        pixels = [None if image is None else _pixels(image) for image in self._decode(frames)]
+        failed = [number for number, one in enumerate(pixels) if one is None]
         if failed:
             again = self._fallback.decode([frames[number] for number in failed], [wanted[number] for number in failed])
             for number, one in zip(failed, again, strict=True):
@@ -119,8 +120,8 @@ class GpuJpegs:
         self._decoder = None
         self._fallback.close()
 
-    def _decode(self, jpegs: list[bytes]) -> list[Any]:
-        self._streams = streams = [self._stream_of(jpeg) for jpeg in jpegs]
+    def _decode(self, frames: Sequence[Frame]) -> list[Any]:
+        self._streams = streams = [self._stream_of(frame) for frame in frames]
         readable = [stream for stream in streams if stream is not None]
         reused = {"images": self._images[: len(readable)]} if len(self._images) >= len(readable) else {}
         decoded = self._decoder.decode(readable, params=self._params, cuda_stream=self._stream.handle, **reused)
@@ -129,10 +130,14 @@ class GpuJpegs:
         following = iter(decoded)
         return [None if stream is None else next(following) for stream in streams]
 
-    def _stream_of(self, jpeg: bytes) -> Any:
+    def _stream_of(self, frame: Frame) -> Any:
+        """None if it is cut off, is no JPEG, or has another size than it is said to have: no memory is taken for it."""
+        if _END not in frame.jpeg[-_TAIL:]:
+            return None
+        stream = self._codec.CodeStream(frame.jpeg)
         try:
-            return self._codec.CodeStream(jpeg)
-        except (RuntimeError, ValueError):
+            return stream if (stream.width, stream.height) == (frame.width, frame.height) else None
+        except RuntimeError:  # it reads the header when it is asked
             return None
 
 
@@ -141,10 +146,6 @@ def _pixels(image: Any) -> Pixels:
     height, width, _ = described["shape"]
     pitch = described["strides"][0] if described.get("strides") else 3 * width
     return Pixels(described["data"][0], pitch, width, height)
-
-
-def _fits(pixels: Pixels | None, frame: Frame) -> bool:
-    return pixels is not None and (pixels.width, pixels.height) == (frame.width, frame.height)
 
 
 def jpeg_decoder(device: Device, stream: Any) -> JpegDecoder:

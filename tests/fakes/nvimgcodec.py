@@ -18,14 +18,25 @@ class SampleFormat(Enum):
 
 
 class CodeStream:
-    """A JPEG."""
+    """A JPEG, which is looked at when it is asked."""
 
     def __init__(self, bytes: bytes) -> None:
         self.data = bytes
+
+    @property
+    def width(self) -> int:
+        return self._size()[0]
+
+    @property
+    def height(self) -> int:
+        return self._size()[1]
+
+    def _size(self) -> tuple[int, int]:
         try:
-            self.height, self.width, *_ = simplejpeg.decode_jpeg_header(bytes)
+            height, width, *_ = simplejpeg.decode_jpeg_header(self.data)
         except ValueError:
-            raise RuntimeError("Unsupported codestream") from None
+            raise RuntimeError("Failed to get image info") from None
+        return width, height
 
 
 class DecodeParams:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import need
 from tests.fakes import gpu as fake
+from tests.fakes.nvimgcodec import nvimgcodec
 from tests.fakes.pycuda_signatures import RECORD
 from tests.fakes.tensorrt import tensorrt
 
@@ -92,6 +93,33 @@ def test_tensorrt(real_tensorrt: ModuleType, name: str) -> None:
             given = [re.findall(r"(\w+): ", line) for line in re.findall(rf"{member}\(self: [^)]*\)", words)]
             wanted = ["self", *arguments(value)]
             assert any(names[: len(wanted)] == wanted for names in given), (member, given)
+
+
+@pytest.fixture(scope="module")
+def real_codec() -> ModuleType:
+    """nvImageCodec; it reads headers without a GPU."""
+    there = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.nvimgcodec")
+    need(there is not None, "nvidia-nvimgcodec-cu13")
+    return importlib.import_module("nvidia.nvimgcodec")
+
+
+def test_nvimgcodec(real_codec: ModuleType) -> None:
+    simulated = nvimgcodec(GPU)
+    for name, member in (("Decoder", "__init__"), ("Decoder", "decode"), ("DecodeParams", "__init__")):
+        words = getattr(getattr(real_codec, name), member).__doc__ or ""
+        wanted = arguments(getattr(getattr(simulated, name), member))
+        lines = [re.findall(r"(\w+): ", line) for line in re.findall(rf"{member}\(self: .*\) -> ", words)]
+        assert any(set(wanted) <= set(given) for given in lines), (name, member, lines)
+    assert hasattr(real_codec.Image, "__cuda_array_interface__")
+    assert hasattr(real_codec.SampleFormat, "I_RGB")
+
+
+@pytest.mark.parametrize("jpeg", [b"", b"nothing", b"\xff\xd8" + bytes(99)])
+def test_nvimgcodec_reads_headers_when_it_is_asked(real_codec: ModuleType, jpeg: bytes) -> None:
+    for codec in (real_codec, nvimgcodec(GPU)):
+        stream = codec.CodeStream(jpeg)
+        with pytest.raises(RuntimeError, match="Failed to get image info"):
+            _ = stream.width
 
 
 def test_data_types_of_tensorrt(real_tensorrt: ModuleType) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from engines import engine as engines
+from engines.tensorrt import bench as engine_bench
 from engines.tensorrt import engine as engine_module
 from engines.tensorrt.plan_file import Plan
 from engines.tensorrt.plans import Wanted
@@ -59,9 +60,9 @@ def simulated(rig_with_kernels: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(engine_module, "obtain_plan", obtain)
     point = EntryPoint("tensorrt", "engines.tensorrt.engine:open_engine", engines.GROUP)
     monkeypatch.setattr(engines, "entry_points", lambda group: [*entry_points(group=group), point])
-    module = nvimgcodec(rig_with_kernels.gpu)
-    monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", module)
-    monkeypatch.setattr(throughput, "_WARM_S", 0.01)
+    monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", nvimgcodec(rig_with_kernels.gpu))
+    for module in (throughput, engine_bench):
+        monkeypatch.setattr(module, "_WARM_S", 0.01)
     monkeypatch.setattr(load, "_STEPS", (1, 2))
     monkeypatch.setattr(load, "WANTED", 2)
     monkeypatch.chdir(tmp_path)
