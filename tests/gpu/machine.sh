@@ -53,7 +53,7 @@ setup) setup ;;
 test)
     setup
     status=0
-    STREAMER_TEST_GPU=1 timeout 500 python3 -m pytest -q -x --maxfail=20 -p no:cacheprovider \
+    STREAMER_TEST_GPU=1 timeout 500 python3 -m pytest -q --maxfail=20 -p no:cacheprovider \
         tests/gpu tests/kernels tests/tensorrt 2>&1 | tee "$hold/test.log" || status=$?
     give "$hold/test.log"
     exit $status
