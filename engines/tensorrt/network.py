@@ -1,5 +1,6 @@
 """A plan of TensorRT's, loaded: its tensors, and contexts to run it in. Weights are in memory once for all threads."""
 
+import ctypes
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.tensorrt.errors import DeviceError
+from engines.tensorrt.errors import DeviceError, device_error
 from engines.tensorrt.library import Library
 from streamer.errors import ModelError
 
@@ -72,9 +73,7 @@ class Network:
     def _tensor(self, trt: Any, name: str) -> Tensor:
         shape = tuple(self._engine.get_tensor_shape(name))
         if not shape or min(shape[1:], default=0) < 0:
-            raise ModelError(
-                f"{self.path}: the size of {name} depends on the picture; export it without NMS inside"
-            )
+            raise ModelError(f"{self.path}: the size of {name} depends on the picture; export it without NMS inside")
         return Tensor(name, np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))), shape[1:])
 
 
@@ -85,7 +84,13 @@ def load_network(library: Library, plan: bytes, path: Path) -> Network:
         DeviceError: TensorRT can't load it.
         ModelError: it isn't a network that takes pictures and answers with outputs of one size.
     """
-    engine = library.trt.Runtime(library.log).deserialize_cuda_engine(plan)
+    library.log.errors.clear()
+    runtime = library.trt.Runtime(library.log)
+    if library.log.errors:
+        # One that couldn't start is hollow, and neither using nor destroying it would be survived (seen with 10.15).
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
+        raise device_error("starting TensorRT", "; ".join(library.log.errors))
+    engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise library.failure(f"{path}: loading the engine")
     return Network(library, engine, path)

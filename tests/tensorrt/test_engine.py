@@ -185,6 +185,12 @@ def test_a_plan_that_is_none(rig: Rig, model: Path) -> None:
         rig.engine_of(b"nonsense", model)
 
 
+def test_a_driver_too_old_for_tensorrt(rig: Rig, model: Path) -> None:
+    rig.gpu.broken["Runtime"] = fake.Error("CUDA initialization failure with error: 35 In checkCudaInstallation")
+    with pytest.raises(DriverTooOldError, match="starting TensorRT: the NVIDIA driver is missing or too old"):
+        rig.engine(model)
+
+
 def test_outputs_whose_size_depends_on_the_picture(rig: Rig, tmp_path: Path) -> None:
     path = constant_network(tmp_path / "m.onnx", {"o": np.ones((1, 5, 6), np.float32)}, ("n", 3, "h", "w"))
     with pytest.raises(ModelError, match="the size of images depends on the picture"):
