@@ -13,7 +13,7 @@ keep() {
     mkdir -p "$hold"
     for piece in .gpu/*; do
         rm -rf "${hold:?}/$(basename "$piece")"
-        cp -r "$piece" "$hold/"
+        mv "$piece" "$hold/"
     done
     ls "$hold"
 }
