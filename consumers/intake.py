@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from consumers import metrics
@@ -132,7 +133,7 @@ class Intake:
         assert self._consumer is not None
         with self._era_lock:
             era, self._came = self._era, False
-        with StateReader(self._settings) as states:
+        with closing(StateReader(self._settings)) as states:
             for partition in self._consumer.assignment():
                 if not self._ledger.owns(partition.partition):
                     self._restore(partition, era, states)

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from consumers.entry import Row
 from streamer.broker import connect_consumer
@@ -28,12 +27,8 @@ class LogTail:
         }
         self._consumer: KafkaConsumer | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the connection."""
         if self._consumer is not None:
             self._consumer.close()
 

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Mapping
+from contextlib import closing
 
 from consumers import metrics
 from consumers.entry import Channel, Row
@@ -148,7 +149,7 @@ class Mirror(threading.Thread):
         with self._changed:
             targets = dict(self._behind.get(partition, {}))
         tops = {channel: self._writer.top(channel) for channel in targets}
-        with LogTail(self._settings, partition, self._settings.redis.max_age_s) as tail:
+        with closing(LogTail(self._settings, partition, self._settings.redis.max_age_s)) as tail:
             if any(tops[channel] < target for channel, target in targets.items()):
                 self._copy(tail, targets, tops)
             with self._changed:

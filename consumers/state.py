@@ -1,8 +1,7 @@
 """Reading topic `state`: what was last committed of each stream, beyond its last record."""
 
 from collections.abc import Collection
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from streamer.broker import connect_consumer
 from streamer.settings import Settings
@@ -27,12 +26,8 @@ class StateReader:
         self._topic = topic_names(settings.kafka).state
         self._consumer: KafkaConsumer | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the connection."""
         if self._consumer is not None:
             self._consumer.close()
 
