@@ -22,6 +22,8 @@ def suppress(found: Detections, iou: float, agnostic: bool = False) -> NDArray[n
     if agnostic:
         kept = cv2.dnn.NMSBoxes(left_top_size, found.scores, 0.0, iou)  # type: ignore[arg-type]
     else:
+        # OpenCV keeps classes apart by moving each by more than the largest coordinate: none may be below zero.
+        left_top_size[:, :2] -= left_top_size[:, :2].min(axis=0)
         classes = found.classes.astype(np.int32)
         kept = cv2.dnn.NMSBoxesBatched(left_top_size, found.scores, classes, 0.0, iou)  # type: ignore[arg-type]
     return np.asarray(kept, np.int64).reshape(-1)

@@ -46,9 +46,10 @@ def test_what_competes(rows: tuple[tuple[float, ...], ...], agnostic: bool, kept
 
 @pytest.mark.parametrize("agnostic", [False, True])
 @pytest.mark.parametrize("iou", [0.3, 0.45, 0.7])
-def test_like_the_reference(iou: float, agnostic: bool) -> None:
+@pytest.mark.parametrize("start", [0, -100, -3000])
+def test_like_the_reference(start: int, iou: float, agnostic: bool) -> None:
     random = np.random.default_rng(3)
-    corner = random.integers(0, 8, (200, 2)) * 20 + random.normal(0, 2, (200, 2))
+    corner = start + random.integers(0, 8, (200, 2)) * 20 + random.normal(0, 2, (200, 2))
     boxes = np.concatenate([corner, corner + random.uniform(40, 50, (200, 2))], axis=1).astype(np.float32)
     scores = random.permutation(200).astype(np.float32) / 200 + 0.001
     found = Detections(boxes, scores.astype(np.float32), random.integers(0, 4, 200))
