@@ -10,7 +10,7 @@ HELP = "train a detector on labelled pictures"
 EXAMPLES = (
     "streamer train pictures/ --output runs/first                   COCO json or YOLO txt folders",
     "streamer train pictures/ --output runs/first                   the same again goes on after a kill",
-    "streamer train mine/ --init street.pt --epochs 30              go on from weights that are there",
+    "streamer train mine/ --init street --epochs 30                 go on from the shipped weights",
     "streamer train mine/ --labelled web=person --teacher big.onnx  a teacher for what is not labelled",
 )
 
@@ -54,7 +54,9 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     group.add_argument("--rate", type=_fraction, default=0.002, metavar="R", help="learning rate for batches of 32")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn by lot")
-    group.add_argument("--init", type=Path, metavar="FILE", help="weights or a checkpoint to start from")
+    group.add_argument(
+        "--init", type=_weights, metavar="FILE", help="weights or a checkpoint to start from; street: the shipped ones"
+    )
     group.add_argument("--teacher", type=Path, metavar="FILE", help="ONNX detector for classes that are not labelled")
     group.add_argument(
         "--distil", choices=("once", "live"), default="once",
@@ -102,6 +104,12 @@ def _pack(arguments: argparse.Namespace) -> int:
             pieces = pack_dataset(dataset, folder, split)
             print(f"{folder}: {split}, {len(dataset.pictures)} pictures in {len(pieces)} pieces")
     return 0
+
+
+def _weights(text: str) -> Path:
+    from engines.models import STREET_WEIGHTS
+
+    return STREET_WEIGHTS if text == "street" else Path(text)
 
 
 def _labelled(text: str) -> tuple[str, tuple[str, ...]]:

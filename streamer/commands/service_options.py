@@ -37,7 +37,7 @@ def service_settings(arguments: argparse.Namespace) -> "Settings":
     from streamer.models import model_names, model_path
 
     detect: dict[str, Any] = {name: getattr(arguments, name) for name in ("pipeline", *NAMES)}
-    detect["model"] = arguments.model or None
+    detect["model"] = arguments.model
     detect["classes"] = class_names(arguments)
     settings = settings_for(arguments, {"detect": detect})
     if not settings.detect.model:

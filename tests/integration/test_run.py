@@ -176,15 +176,29 @@ def test_ctrl_c_ends_a_demo_that_would_go_on_for_ever(here: Settings, clip: Path
     assert "not finished" in out or "complete" in out
 
 
+def test_without_a_model_the_shipped_one_is_used(here: Settings, tmp_path: Path) -> None:
+    output = tmp_path / "results.jsonl"
+    status, _, err = call(here, "run", "synthetic:?frames=12&size=640x360&seed=7", "--output", output)
+    assert (status, err) == (0, "")
+    records = [parse_detection(line) for line in output.read_bytes().splitlines()]
+    results = [record for record in records if isinstance(record, Result)]
+    assert [result.engine["model"] for result in results] == ["street.onnx"] * 12
+    assert {one.type for result in results for one in result.objects} >= {"person", "car"}
+
+
 NOWHERE = load(environ={}, overrides={"kafka": {"bootstrap_servers": "127.0.0.1:1", "connect_timeout_s": 1}})
 
 
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["run", "x.mp4"], 2, "which detector? name its ONNX file: --model FILE (with make: MODEL=FILE)"),
-        (["demo", "x.mp4", "--model", ""], 2, "which detector?"),
-        (["run", "x.mp4", "--model", "y.onnx"], 2, "y.onnx: no such model file"),
+        (["run", "x.mp4"], 2, "x.mp4: no such file or folder"),
+        (
+            ["demo", "x.mp4", "--model", ""],
+            2,
+            "which detector? name its ONNX file: --model FILE (with make: MODEL=FILE)",
+        ),
+        (["run", "x.mp4", "--model", "y.onnx"], 2, "y.onnx: no such model file; shipped are: street, street-int8"),
         (["run", "x.mp4", "--model", os.devnull], 2, "/dev/null: no such model file"),
         (["run", "x.mp4", "--model", __file__], 2, "x.mp4: no such file or folder"),
         (["run", "rtsp://u:hunter2@h/1", "--model", __file__], 2, "rtsp://***@h/1 never ends"),

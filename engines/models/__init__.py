@@ -1,0 +1,9 @@
+"""The detectors that are shipped; README.md beside this is their card. Entry points of `streamer.models` lead here."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+STREET = _FOLDER / "street.onnx"
+STREET_INT8 = _FOLDER / "street_int8.onnx"
+STREET_WEIGHTS = _FOLDER / "street.pt"
+"""What `streamer train --init street` starts from."""
