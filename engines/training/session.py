@@ -15,11 +15,9 @@ from engines.training.augment import Augmentation
 from engines.training.batches import Batches
 from engines.training.checkpoint import Checkpoint, load_checkpoint
 from engines.training.dataset import Dataset, read_dataset
-from engines.training.device import chosen_device
 from engines.training.network import Network, NetworkConfig, build_network
 from engines.training.progress import Progress
 from engines.training.report import write_report
-from engines.training.resume import check_same, told
 from engines.training.schedule import Schedule
 from engines.training.teacher import Teacher, without_pseudo
 from engines.training.trainer import BEST, LAST, Settings, State, Teach, Trainer, Validate, new_state, resumed_state
@@ -29,6 +27,8 @@ from streamer.errors import UsageError
 _TEACHER_ABSENCE = 0.5  # what a teacher doesn't find is probably not there: half of what a label's absence says
 _WARM_UP = 300  # steps, or an epoch if that is shorter
 _CHECKPOINT_S = 180.0
+# How a training is run, not what it learns: they may change when it goes on.
+_FREE = ("version", "command", "output", "pack", "device", "threads", "max_minutes", "validate_every", "run")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -39,9 +39,9 @@ def train(arguments: argparse.Namespace) -> None:
     """
     started = time.monotonic()
     folder: Path = arguments.output
-    wanted = told(arguments)
-    unfinished = _unfinished(folder, wanted, arguments.epochs)
-    device = chosen_device(arguments.device)
+    told = _told(arguments)
+    unfinished = _unfinished(folder, told, arguments.epochs)
+    device = _device(arguments.device)
     threads = arguments.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     torch.manual_seed(arguments.seed)
@@ -62,7 +62,7 @@ def train(arguments: argparse.Namespace) -> None:
         validate_every=arguments.validate_every,
         checkpoint_s=_CHECKPOINT_S,
         deadline=started + 60 * minutes,
-        arguments=wanted,
+        arguments=told,
     )
     dataset = _validation_set(arguments)
     validate, teach = _validation(dataset, batches.names), _teach(arguments, batches.names, device)
@@ -72,14 +72,46 @@ def train(arguments: argparse.Namespace) -> None:
         progress.note(f"{folder}: time is up; the same command goes on from here")
 
 
-def _unfinished(folder: Path, wanted: Mapping[str, object], epochs: int) -> Checkpoint | None:
+def _told(arguments: argparse.Namespace) -> dict[str, str | int | float]:
+    """What the result depends on, in plain types."""
+    chosen = {key: value for key, value in vars(arguments).items() if key not in _FREE and value not in (None, [])}
+    return {key: value if isinstance(value, int | float | str) else _plain(value) for key, value in chosen.items()}
+
+
+def _plain(value: object) -> str:
+    return ",".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _unfinished(folder: Path, told: Mapping[str, object], epochs: int) -> Checkpoint | None:
     """The training in the folder, if it is this one."""
     file = folder / LAST
     if not file.exists():
         return None
     checkpoint = load_checkpoint(file)
-    check_same(folder, checkpoint.training or {}, wanted, epochs)
+    training = checkpoint.training or {}
+    other = training.get("arguments", {})
+    changed = sorted(key for key in {*told, *other} if told.get(key) != other.get(key))
+    if changed:
+        key = changed[0]
+        raise UsageError(
+            f"{folder} holds another training (--{key.replace('_', '-')} {other.get(key, 'not given')}); "
+            "name another --output, or go on with the same arguments"
+        )
+    if training["epoch"] >= epochs:
+        raise UsageError(f"{folder} holds this training, finished; name another --output, or delete the folder")
     return checkpoint
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"no device is called {name!r}; use cpu, cuda or cuda:NUMBER") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"--device {name}: PyTorch sees no GPU here; use cpu")
+    return device
 
 
 def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) -> Batches:
@@ -98,16 +130,11 @@ def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) 
         arguments.batch,
         device,
         arguments.seed,
-        _augmentation(arguments),
+        Augmentation(paste=tuple(arguments.paste), turn=tuple(arguments.turn)),
         dict(arguments.repeat),
     )
     batches.load()
     return batches
-
-
-def _augmentation(arguments: argparse.Namespace) -> Augmentation:
-    wanted = Augmentation(paste=tuple(arguments.paste), turn=tuple(arguments.turn))
-    return replace(wanted, flip=0.0) if arguments.no_flip else wanted
 
 
 def _dataset(path: Path, arguments: argparse.Namespace) -> Dataset:

@@ -187,7 +187,7 @@ def resumed_state(checkpoint: Checkpoint, device: torch.device) -> State:
     return State(network, average, optimizer, training["epoch"], training["step"], list(training["history"]))
 
 
-def optimizer_of(network: nn.Module) -> Any:
+def optimizer_of(network: Network) -> Any:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), which needs fewer epochs than SGD; rates come later."""
     matrices = [weights for weights in network.parameters() if weights.ndim > 1]
     rest = [weights for weights in network.parameters() if weights.ndim <= 1]
