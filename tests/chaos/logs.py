@@ -1,0 +1,67 @@
+"""What Kafka and Redis hold, read with their clients alone.
+
+Nothing of the service is used here, or in `checker`: a mistake that both sides made would not be seen.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from kafka import KafkaConsumer, TopicPartition
+
+_CLIENT = {
+    "isolation_level": "read_committed",
+    "enable_auto_commit": False,
+    "fetch_max_wait_ms": 50,
+    "reconnect_backoff_ms": 50,
+    "reconnect_backoff_max_ms": 500,
+    "metrics_enabled": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record of topic `detections` or `events`. timestamp_ms: when it was written, in ms since 1970."""
+
+    partition: int
+    key: str
+    value: bytes
+    timestamp_ms: int
+
+    @property
+    def record(self) -> Any:
+        """What its JSON says."""
+        return json.loads(self.value)
+
+
+def consumer_of(bootstrap: str, topic: str) -> KafkaConsumer:
+    """Without a group, at the first record of every partition of a topic."""
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, **_CLIENT)
+    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+    consumer.assign(partitions)
+    for partition, offset in consumer.beginning_offsets(partitions).items():
+        consumer.seek(partition, offset)
+    return consumer
+
+
+def read_log(bootstrap: str, topic: str) -> list[Row]:
+    """Every committed record of a topic, in order per partition."""
+    rows: list[Row] = []
+    with closing(consumer_of(bootstrap, topic)) as consumer:
+        ends = consumer.end_offsets(list(consumer.assignment()))
+        while any(consumer.position(partition) < end for partition, end in ends.items()):
+            for partition, records in consumer.poll(timeout_ms=200).items():
+                rows += [Row(partition.partition, r.key.decode(), r.value, r.timestamp) for r in records]
+    return rows
+
+
+def read_redis(url: str, keys: Mapping[str, str]) -> dict[str, list[tuple[str, bytes]]]:
+    """Ids and records of Redis streams, by the names that `keys` gives them."""
+    with redis.Redis.from_url(url) as client:
+        return {
+            name: [(number.decode(), fields[b"record"]) for number, fields in client.xrange(key)]
+            for name, key in keys.items()
+        }
