@@ -95,6 +95,20 @@ def choose_video(container: "InputContainer", number: int, name: str) -> "VideoS
     return stream
 
 
+def with_video(container: "InputContainer", number: int, name: str) -> "tuple[InputContainer, VideoStream]":
+    """An open container and its video stream `number`; see `choose_video`. Closed if it has none.
+
+    Raises:
+        SourceUnusableError: there is none, or no decoder for it.
+    """
+    try:
+        return container, choose_video(container, number, name)
+    except SourceUnusableError:
+        # Else it stays open, and a camera's connection taken, until Python finds the ring of it and its streams.
+        container.close()
+        raise
+
+
 def explain(error: Exception, address: str, *, network: bool) -> SourceError:
     """`error` of FFmpeg as one of ours: one line, without credentials, and whether trying again can help."""
     name = shown(address)

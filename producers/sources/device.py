@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from producers.sources.container import choose_video, explain, open_container
+from producers.sources.container import explain, open_container, with_video
 from producers.sources.streamed import StreamedSource
 from streamer.errors import SourceError, SourceUnusableError
 from streamer.records.stream import StreamDefinition
@@ -23,7 +23,7 @@ def open_device(definition: StreamDefinition, address: str, settings: ProduceSet
     def connect() -> "tuple[InputContainer, VideoStream]":
         limits = (settings.connect_timeout_s, settings.stall_timeout_s)
         container = open_container(address, definition.options, format="v4l2", timeout_s=limits)
-        return container, choose_video(container, definition.video, address)
+        return with_video(container, definition.video, address)
 
     return StreamedSource(definition, settings, address, connect, lambda error: _explain(error, address))
 

@@ -71,7 +71,16 @@ class FileSource:
         if start_index > 0 and self._numbered_by_rank(container):
             entry = seek_before(container, self._stream(container), start_index)
             if entry is None:
+                container.close()
                 container = self._container = self._open()
+        try:
+            yield from self._wanted(container, entry, start_index)
+        finally:
+            # A container and its streams hold each other: unless it is closed, the decoder and its pictures stay in
+            # memory until Python looks for such rings, which in a clip that loops is hundreds of megabytes later.
+            container.close()
+
+    def _wanted(self, container: "InputContainer", entry: Entry | None, start_index: int) -> Iterator[Picture]:
         seen = 0
         for picture in self._from(container, entry):
             if self._closed:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from producers.sources.container import choose_video, explain, open_container, shown
+from producers.sources.container import explain, open_container, shown, with_video
 from producers.sources.streamed import StreamedSource
 from streamer.records.stream import StreamDefinition
 from streamer.settings import ProduceSettings
@@ -53,9 +53,11 @@ class _Link:
         plain = _DEFAULTS[self._rtsp] | self._definition.options
         container = self._open(_QUICK[self._rtsp] | plain)
         if not self._recognised(container):
-            # Too little was read to know what it is. Costs seconds, but only where it must.
+            # Too little was read to know what it is. Costs seconds, but only where it must. Closed first: some
+            # cameras serve one at a time.
+            container.close()
             container = self._open(plain)
-        return container, choose_video(container, self._definition.video, shown(self._address))
+        return with_video(container, self._definition.video, shown(self._address))
 
     def _recognised(self, container: "InputContainer") -> bool:
         videos = [stream for stream in container.streams.video if stream.codec_context is not None]

@@ -6,7 +6,8 @@ rtsp://…, `synthetic` serves synthetic:…) or one of `file`, `folder` and `de
 """
 
 import re
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -36,12 +37,18 @@ def open_source(definition: StreamDefinition, settings: ProduceSettings) -> Sour
         address = resolve(definition.source)
     except UsageError as error:
         raise SourceUnusableError(str(error)) from None
-    factories = {point.name: point for point in entry_points(group=GROUP)}
+    factories = _factories()
     kind = _kind(address, set(factories))
     if kind not in factories:
         known = ", ".join(sorted(factories))
         raise SourceUnusableError(f"{mask(definition.source)}: no source is called {kind!r}; there are: {known}")
     return cast(Factory, factories[kind].load())(definition, address, settings)
+
+
+@cache
+def _factories() -> dict[str, EntryPoint]:
+    """By name. Looked up once: it reads every installed package's metadata, and clips that loop open often."""
+    return {point.name: point for point in entry_points(group=GROUP)}
 
 
 def _kind(address: str, known: set[str]) -> str:

@@ -1,14 +1,18 @@
 """Files: what comes out of them, numbered, timed, upright, resumed; and what is said of the broken ones."""
 
+import gc
 import logging
 import zlib
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Generator
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 import pytest
+from av.codec.context import CodecContext
+from av.container import InputContainer
 
 from producers.picture import Picture
 from producers.sampling import Sampler
@@ -224,6 +228,22 @@ def test_close_ends_the_pictures(tmp_path: Path) -> None:
     next(pictures)
     source.close()
     assert list(pictures) == []
+
+
+@pytest.mark.parametrize(("start", "most"), [(0, None), (0, 2), (5, None)], ids=["whole", "broken off", "resumed"])
+def test_a_clip_that_was_read_leaves_nothing_open(tmp_path: Path, start: int, most: int | None) -> None:
+    path = write_clip(tmp_path / "clip.mp4")
+    gc.collect()
+    gc.disable()  # which would hide what is let go only when Python looks for rings: too late in a clip that loops
+    try:
+        source = source_of(path)
+        pictures = cast("Generator[Picture, None, None]", source.pictures(start))
+        assert list(islice(pictures, most))
+        pictures.close()
+        del pictures, source
+        assert not [kept for kept in gc.get_objects() if isinstance(kept, InputContainer | CodecContext)]
+    finally:
+        gc.enable()
 
 
 OPEN_GROUPS = [
