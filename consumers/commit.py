@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from consumers import metrics
 from consumers.dead import dead_record
 from consumers.entry import Batch, Row
+from consumers.faults import Fault, judge
 from consumers.ledger import Ledger
 from consumers.state import state_key
-from streamer.broker import connect_admin, connect_producer
+from streamer.broker import connect_admin, connect_producer, kafka_error
 from streamer.errors import ServiceError
 from streamer.records import Event, Gap, Result
+from streamer.retry import Retry
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -142,7 +144,7 @@ class Committer(threading.Thread):
         """Returns when the batch is committed, or belongs to somebody else."""
         from kafka.errors import KafkaError
 
-        wait = _RETRY_S
+        tries = Retry(_RETRY_S, _RETRY_MOST_S, self._settings.detect.retry_timeout_s)
         while True:
             try:
                 if self._producer is None:
@@ -155,13 +157,18 @@ class Committer(threading.Thread):
             except (KafkaError, ServiceError) as error:
                 self._metrics["aborted"].inc()
                 self._drop_producer()
-                if _lost(error) or not self._still_ours(batch):
+                if judge(error) is Fault.TAKEN or not self._still_ours(batch):
                     log.warning("a batch of %d frames belongs to another worker now: %s", len(batch.entries), error)
                     batch.rows.clear()
                     return
-                log.warning("commit failed, trying again in %.1f s: %s", wait, error)
-            time.sleep(wait)
-            wait = min(wait * 2, _RETRY_MOST_S)
+                self._wait_out(error, tries)
+
+    def _wait_out(self, error: Exception, tries: Retry) -> None:
+        wait_s = None if judge(error) is Fault.LASTING else tries.failed()
+        if wait_s is None:
+            raise kafka_error(self._settings.kafka, error)
+        log.warning("commit failed, trying again in %.1f s: %s", wait_s, error)
+        time.sleep(wait_s)
 
     def _still_ours(self, batch: Batch) -> bool:
         return all(not entry.abandoned for entry in batch.entries)
@@ -241,11 +248,3 @@ class Committer(threading.Thread):
                 metrics.EVENTS.labels(pipeline, record.stream, record.kind.value).inc()
             elif isinstance(record, Gap):
                 metrics.FRAMES.labels(pipeline, record.stream, record.reason.value).inc(record.count or 0)
-
-
-def _lost(error: Exception) -> bool:
-    from kafka import errors
-
-    return isinstance(
-        error, errors.CommitFailedError | errors.IllegalGenerationError | errors.UnknownMemberIdError
-    ) or isinstance(error.__cause__, errors.CommitFailedError | errors.IllegalGenerationError)

@@ -133,10 +133,16 @@ class Intake:
         assert self._consumer is not None
         with self._era_lock:
             era, self._came = self._era, False
-        with closing(StateReader(self._settings)) as states:
-            for partition in self._consumer.assignment():
-                if not self._ledger.owns(partition.partition):
-                    self._restore(partition, era, states)
+        try:
+            with closing(StateReader(self._settings)) as states:
+                for partition in self._consumer.assignment():
+                    if not self._ledger.owns(partition.partition):
+                        self._restore(partition, era, states)
+        except BaseException:
+            # Tried again as a whole: until then nothing of these partitions is taken in.
+            with self._era_lock:
+                self._came = True
+            raise
 
     def _restore(self, partition: "TopicPartition", era: int, states: StateReader) -> None:
         assert self._consumer is not None

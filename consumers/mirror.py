@@ -17,6 +17,7 @@ from streamer.errors import ServiceError
 from streamer.lifecycle import Deadline
 from streamer.mirror import is_away, redis_error
 from streamer.records import ZERO, FrameId
+from streamer.retry import Backoff
 from streamer.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -99,21 +100,21 @@ class Mirror(threading.Thread):
 
     def run(self) -> None:
         """Until stopped and empty."""
-        wait = _RETRY_S
+        backoff = Backoff(_RETRY_S, _RETRY_MOST_S)
         while True:
             try:
                 if not self._step():
                     return
-                wait = _RETRY_S
+                backoff.reset()
             except Exception as error:
                 # The edge of a thread. Whatever it was, the log still has the records: say so, wait, read it.
                 self._errors.inc()
+                wait = backoff.next()
                 reason = str(redis_error(self._settings.redis, error))
                 log.warning("results are not mirrored, trying again in %.1f s: %s", wait, reason)
                 with self._changed:
                     if self._stopping or self._changed.wait_for(lambda: self._stopping, wait):
                         return
-                wait = min(wait * 2, _RETRY_MOST_S)
 
     def _step(self) -> bool:
         with self._changed:

@@ -10,6 +10,7 @@ from consumers import metrics
 from consumers.choose import Chooser
 from consumers.commit import Committer
 from consumers.entry import Entry
+from consumers.faults import Fault, judge
 from consumers.follow import Followers
 from consumers.intake import Intake
 from consumers.lane import Lane
@@ -18,9 +19,11 @@ from consumers.mirror import Mirror
 from consumers.pipeline import Membership
 from consumers.tracking.settings import TrackingSettings
 from consumers.treatment import Treatments
-from streamer.errors import StreamerError
+from streamer.broker import kafka_error
+from streamer.errors import ServiceError, StreamerError
 from streamer.lifecycle import Deadline
 from streamer.records import GapReason
+from streamer.retry import Retry
 from streamer.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 100
 _GAUGES_S = 1.0
+_RETRY_S, _RETRY_MOST_S = 0.2, 5.0
 
 
 class Worker:
@@ -50,6 +54,7 @@ class Worker:
         )
         self._membership = Membership(settings)
         self._lanes: list[Lane] = []
+        self._tries = Retry(_RETRY_S, _RETRY_MOST_S, settings.detect.retry_timeout_s)
         self._gauges_at = 0.0
         self.not_ready: str | None = "starting"
 
@@ -63,7 +68,7 @@ class Worker:
             self._start(replace_model)
             self.not_ready = None
             while not stopping.is_set():
-                self._intake.step(_POLL_MS)
+                self._step(stopping)
                 self._check()
         finally:
             self.not_ready = "stopping"
@@ -84,6 +89,19 @@ class Worker:
         for thread in (self._mirror, self._committer, *self._lanes):
             thread.start()
         log.info("pipeline %s: ready with %d lanes", self._pipeline, len(self._lanes))
+
+    def _step(self, stopping: threading.Event) -> None:
+        from kafka.errors import KafkaError
+
+        try:
+            self._intake.step(_POLL_MS)
+            self._tries.worked()
+        except (KafkaError, ServiceError) as error:
+            wait_s = None if judge(error) is Fault.LASTING else self._tries.failed()
+            if wait_s is None:
+                raise error if isinstance(error, ServiceError) else kafka_error(self._settings.kafka, error) from None
+            log.warning("polling failed, trying again in %.1f s: %s", wait_s, error)
+            stopping.wait(wait_s)
 
     def _load(self) -> "list[Detector]":
         from engines.detector import open_detector

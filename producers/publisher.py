@@ -15,6 +15,7 @@ from producers.link import Link, connect
 from streamer.addresses import mask
 from streamer.errors import ServiceError, StreamerError
 from streamer.lifecycle import Deadline
+from streamer.retry import Backoff
 from streamer.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Publisher:
         self._broken: tuple[Link, Exception] | None = None
         self._thread = threading.Thread(target=self._pump, name="publisher", daemon=True)
         self._linger_ms = LINGERS_MS[0][1]
-        self._retry_s, self._connected_at = FIRST_RETRY_S, 0.0
+        self._backoff, self._connected_at = Backoff(FIRST_RETRY_S, LAST_RETRY_S), 0.0
 
     def open(self) -> None:
         """Connects.
@@ -178,9 +179,8 @@ class Publisher:
         for lane in self.lanes():
             lane.disconnect(self._clock_ms())
         if time.monotonic() - self._connected_at > SETTLED_S:
-            self._retry_s = FIRST_RETRY_S
-        while not self._closing.wait(self._retry_s):
-            self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
+            self._backoff.reset()
+        while not self._closing.wait(self._backoff.next()):
             try:
                 new = connect(self._settings, self._delivery_timeout_s, self._linger_ms)
             except ServiceError as reason:

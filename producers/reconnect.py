@@ -1,6 +1,5 @@
 """Keeps a live source going: opens it again, for ever if need be, with growing, jittered waits."""
 
-import random
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -11,6 +10,7 @@ from producers.sources.container import LoginRefusedError
 from producers.sources.source import Source
 from streamer.addresses import mask
 from streamer.errors import SourceError, SourceUnusableError
+from streamer.retry import Backoff
 from streamer.settings import ProduceSettings
 
 _LOOK_UP_S = 0.25
@@ -27,28 +27,6 @@ class State(StrEnum):
 
 
 Report = Callable[[State, str], None]
-
-
-class Backoff:
-    """Waits that double from the shortest to the longest, each shortened at random by up to half.
-
-    At random, or all cameras of a restarted recorder would be called in the same moment, again and again.
-    """
-
-    def __init__(self, shortest_s: float, longest_s: float) -> None:
-        self._shortest_s, self._longest_s = shortest_s, longest_s
-        self._next_s = shortest_s
-
-    def next(self) -> float:
-        """Seconds to wait now."""
-        wait = self._next_s
-        self._next_s = min(wait * 2, self._longest_s)
-        return wait * random.uniform(0.5, 1)
-
-    def worked(self, seconds: float) -> None:
-        """The connection lasted so long. One that breaks again and again within its wait doesn't shorten it."""
-        if seconds > self._next_s:
-            self._next_s = self._shortest_s
 
 
 class Reconnecting:

@@ -135,6 +135,7 @@ class DetectSettings(_Section):
     allow_upscale: bool = Field(False, description="take pictures smaller than the model needs")
     max_picture_pixels: int = Field(64_000_000, ge=10_000, description="larger pictures are dead frames, not decoded")
     drain_timeout_s: float = Field(10, gt=0, description="to finish what is in flight when told to stop")
+    retry_timeout_s: float = Field(300, gt=0, description="without Kafka for so long, a worker ends")
 
 
 class TensorRtSettings(_Section):

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError, NotCoordinatorError, TopicAuthorizationFailedError
 from pydantic import SecretStr
 from redis import ConnectionError
 
 from consumers.commit import Committer
 from consumers.entry import Batch
+from consumers.intake import Intake
 from streamer.errors import ServiceError, StreamerError, UsageError
 from streamer.mirror import Keys, connect_redis
 from streamer.records import EndHeader, FrameId
@@ -315,6 +316,42 @@ def test_a_transaction_of_unknown_end_is_neither_lost_nor_repeated(
         rows = rig.detections(ends("a"))
         wait_until(lambda: rig.mirrored("a") == rows)
     assert outline(rows, "a") == [*map(str, range(12)), "12 end"]
+
+
+def test_a_coordinator_that_fails_for_a_while_is_asked_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    restore, failures = Intake._restore, iter([NotCoordinatorError(), KafkaTimeoutError("no answer")])
+
+    def failing(self: Intake, *arguments: Any) -> None:
+        for error in failures:
+            raise error
+        restore(self, *arguments)
+
+    monkeypatch.setattr(Intake, "_restore", failing)
+    rig.define("a")
+    with running(rig.settings):
+        rig.put_run("a", 5)
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == [*map(str, range(5)), "5 end"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(KafkaTimeoutError("no answer"), "no answer"), (TopicAuthorizationFailedError("x"), "no right to topic x")],
+)
+def test_a_worker_that_can_not_commit_ends(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def failing(self: Committer, batch: Batch) -> None:
+        raise error
+
+    monkeypatch.setattr(Committer, "_attempt", failing)
+    rig.define("a")
+    rig.put(header("a", 0))
+    with (
+        pytest.raises(StreamerError, match=f"commit failed: .*{message}"),
+        running(changed(rig.settings, retry_timeout_s=0.5)) as worker,
+    ):
+        wait_until(lambda: worker.not_ready == "stopping")
 
 
 def test_at_least_once_without_transactions(rig: Rig) -> None:

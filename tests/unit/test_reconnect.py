@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from producers.picture import Picture
-from producers.reconnect import Backoff, Reconnecting, State
+from producers.reconnect import Reconnecting, State
 from producers.sources.container import LoginRefusedError
 from streamer.errors import SourceError, SourceUnusableError
 from tests.clips import quick_settings
@@ -144,14 +144,3 @@ def test_stop_ends_a_wait_at_once() -> None:
     assert list(Reconnecting(lambda: Scripted(True, BROKEN, 0, None), settings, stop, report).pictures()) == []
     assert time.monotonic() - start < 1
     assert reports[-1].startswith("it broke; trying again in ")
-
-
-def test_waits_grow_are_jittered_and_begin_anew_after_a_good_run() -> None:
-    backoff = Backoff(1, 8)
-    waits = [backoff.next() for _ in range(6)]
-    assert all(top / 2 <= wait <= top for wait, top in zip(waits, [1, 2, 4, 8, 8, 8], strict=True))
-    assert len(set(waits)) == 6
-    backoff.worked(3)  # shorter than its wait: it would only break again
-    assert backoff.next() >= 4
-    backoff.worked(9)
-    assert backoff.next() <= 1
