@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from streamer.records import FrameId
+from streamer.records.fields import count
 
 # offset.metadata.max.bytes of a broker, unless somebody changed it.
 LIMIT_BYTES = 4096
@@ -63,7 +64,7 @@ def load_positions(text: str | None) -> Positions:
     try:
         record = orjson.loads(text)
         streams = {
-            name: Position(FrameId(epoch, sequence), bool(ended))
+            name: Position(FrameId(count(epoch), count(sequence)), bool(ended))
             for name, (epoch, sequence, ended) in record["streams"].items()
         }
         return Positions(streams, bool(record["complete"]))
