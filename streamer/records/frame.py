@@ -19,6 +19,7 @@ CONTENT_TYPE = "image/jpeg"
 SOURCE_PREFIX = "/streams/"
 LARGEST = 2**63 - 1  # of every number: both halves of an id in Redis are 64 bits
 LARGEST_SIDE = 65_535  # of a JPEG, in pixels
+LATEST_MS = 253_402_300_799_999  # the end of the year 9999: later moments have no RFC 3339
 
 Headers = list[tuple[str, bytes]]
 Matrix = tuple[float, float, float, float, float, float]
@@ -108,6 +109,8 @@ def parse_headers(headers: Sequence[tuple[str, bytes]], timestamp_ms: int) -> Fr
         kind = found["ce_type"].decode()
         stream = _stream(found["ce_source"].decode())
         frame_id = FrameId(_number(found["ce_epoch"], 1), _number(found["ce_sequence"]))
+        if not 0 <= timestamp_ms <= LATEST_MS:
+            raise ValueError(f"time {timestamp_ms} ms is not within 1970 and 9999")
         if kind == END_TYPE:
             return EndHeader(stream, frame_id, timestamp_ms, found.get("ce_error", b"").decode())
         if kind != FRAME_TYPE:
