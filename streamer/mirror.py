@@ -69,8 +69,12 @@ def connect_redis(settings: RedisSettings, **options: Any) -> "redis.Redis":
     given = {key: value for key, value in {**shared, **options}.items() if value is not None}
     try:
         return redis.Redis.from_url(settings.url, **given)
-    except ValueError as error:
-        raise UsageError(f"redis.url: {error}") from None
+    except ValueError:
+        # Not in the words of urllib, which show what it takes for the port: the end of a password with a slash in it.
+        raise UsageError(
+            "redis.url is not redis://HOST:PORT/NUMBER, rediss:// for TLS; in a name or password in it, write what is "
+            "neither letter nor digit as % and two hexadecimal digits, or set redis.username and redis.password"
+        ) from None
 
 
 def redis_error(settings: RedisSettings, error: Exception) -> ServiceError:
