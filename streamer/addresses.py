@@ -7,8 +7,10 @@ from pathlib import Path
 from streamer.errors import UsageError
 
 # user:password@ in any address, inside any text: FFmpeg, for one, puts whole addresses into its errors.
-# Greedy up to the last @, because a password may hold a slash; masking too much is harmless.
-_USERINFO = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<userinfo>[^\s'\"<>]*)@")
+# Up to the word's last @, because a password may hold a slash; masking too much is harmless. The word is taken whole
+# and once, and the scheme is none of the pattern, or a line of 100 kB that somebody else wrote takes seconds.
+_WORD = re.compile(r"\S+")
+_SCHEME = "://"
 # Tokens in query strings: ?token=..., &X-Amz-Signature=...
 _QUERY_SECRET = re.compile(
     r"(?P<name>[?&][\w.-]*(?:token|passw(?:or)?d|pwd|secret|signature|credential|api_?key|auth|sig)=)[^&\s'\"#<>]+",
@@ -16,6 +18,7 @@ _QUERY_SECRET = re.compile(
 )
 _REFERENCE = re.compile(r"\$\{(?P<name>[^}]*)\}")
 MASK = "***"
+_LONGEST_SECRET = 65_536  # bytes: whoever names a device instead of a file gets no endless one
 
 
 def mask(text: str) -> str:
@@ -24,16 +27,31 @@ def mask(text: str) -> str:
     >>> mask("rtsp://admin:s3cret@10.0.0.7/live failed")
     'rtsp://***@10.0.0.7/live failed'
     """
-    return _QUERY_SECRET.sub(rf"\g<name>{MASK}", _USERINFO.sub(rf"\g<scheme>{MASK}@", text))
+    return _QUERY_SECRET.sub(rf"\g<name>{MASK}", _WORD.sub(_without_userinfo, text))
+
+
+def _without_userinfo(word: re.Match[str]) -> str:
+    before, userinfo, after = _at_userinfo(word[0])
+    return f"{before}{MASK}@{after}" if userinfo is not None else word[0]
+
+
+def _at_userinfo(word: str) -> tuple[str, str | None, str]:
+    """What stands before user and password in an address, these, and what stands behind; None: there are none.
+
+    An address whose scheme was forgotten is one if it has a password.
+    """
+    scheme, found, rest = word.partition(_SCHEME) if _SCHEME in word else ("", "", word)
+    userinfo, sign, host = rest.rpartition("@")
+    if not sign or (not found and ":" not in userinfo):
+        return word, None, ""
+    return scheme + found, userinfo, host
 
 
 def has_credentials(address: str) -> bool:
     """Whether `address` itself holds a password or token, rather than a reference (`${NAME}`) to one."""
     bare = _REFERENCE.sub("", address)
-    userinfo = _USERINFO.search(bare)
-    if userinfo and userinfo["userinfo"].partition(":")[2]:
-        return True
-    return _QUERY_SECRET.search(bare) is not None
+    userinfo = _at_userinfo(bare)[1] or ""
+    return bool(userinfo.partition(":")[2]) or _QUERY_SECRET.search(bare) is not None
 
 
 def resolve(address: str) -> str:
@@ -46,13 +64,20 @@ def resolve(address: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match["name"]
         if name.startswith("file:"):
-            try:
-                return Path(name.removeprefix("file:")).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise UsageError(f"can't read the secret ${{{name}}}: {error.strerror}") from None
+            return _secret(name)
         try:
             return os.environ[name]
         except KeyError:
             raise UsageError(f"{mask(address)} refers to ${{{name}}}: set the environment variable {name}") from None
 
     return _REFERENCE.sub(value, address)
+
+
+def _secret(name: str) -> str:
+    try:
+        with Path(name.removeprefix("file:")).open("rb") as file:
+            return file.read(_LONGEST_SECRET).decode().strip()
+    except OSError as error:
+        raise UsageError(f"can't read the secret ${{{name}}}: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"the secret ${{{name}}} is not UTF-8 text") from None
