@@ -28,7 +28,11 @@ def expand_sources(words: Sequence[str]) -> list[str]:
 
 
 def name_streams(sources: Sequence[str]) -> dict[str, str]:
-    """Stream name -> source, in order; names are those of the files or hosts, made different where they are not."""
+    """Stream name -> source, in order; names are those of the files or hosts, made different where they are not.
+
+    Raises:
+        UsageError: one is no address.
+    """
     named: dict[str, str] = {}
     for source in sources:
         base = name = _name(source)
@@ -55,16 +59,23 @@ def without_secrets(source: str, stream: str) -> str:
 
 
 def _parts(word: str) -> list[str]:
-    if Path(word).exists():
+    if _exists(word):
         return [word]  # a comma may be part of a file's name
     return [part for part in (part.strip() for part in word.split(",")) if part]
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False  # a list of sources can be longer than a file's name
 
 
 def _files(source: str) -> list[str]:
     if _ADDRESS.match(source):
         return [source]
     path = Path(source)
-    if not path.exists():
+    if not _exists(source):
         raise UsageError(f"{source}: no such file or folder")
     if not path.is_dir():
         return [source]
@@ -74,7 +85,10 @@ def _files(source: str) -> list[str]:
 
 def _name(source: str) -> str:
     if _ADDRESS.match(source):
-        address = urlsplit(source)
+        try:
+            address = urlsplit(source)
+        except ValueError:
+            raise UsageError(f"{source}: the host in brackets is no IPv6 address") from None
         text = f"{address.hostname or address.scheme}-{Path(address.path).stem if address.netloc else ''}"
     else:
         text = Path(source).absolute().stem
