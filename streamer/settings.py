@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from streamer.errors import UsageError
 from streamer.records.identity import check_name
-from streamer.records.stream import describe
+from streamer.records.stream import describe, shown_key
 
 PREFIX = "STREAMER_"
 FILE_VARIABLE = "STREAMER_CONFIG"
@@ -209,7 +209,7 @@ def load(
     mistakes: list[str] = []
     _read_environment(environ, sections, mistakes)
     for section, values in (overrides or {}).items():
-        sections.setdefault(section, {}).update({k: v for k, v in values.items() if v is not None})
+        _put(sections, section, {k: v for k, v in values.items() if v is not None})
     try:
         settings = Settings.model_validate(sections)
     except ValidationError as error:
@@ -231,7 +231,7 @@ def _read_file(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
             return tomllib.load(stream)
     except OSError as error:
         raise UsageError(f"settings: can't read {file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits, or a thousand brackets, among others
         raise UsageError(f"settings: {file} is not TOML: {error}") from None
 
 
@@ -243,9 +243,15 @@ def _read_environment(environ: Mapping[str, str], sections: dict[str, Any], mist
         field = Settings.model_fields.get(section)
         kind = field.annotation if field else None
         if not isinstance(kind, type) or not issubclass(kind, BaseModel) or key not in kind.model_fields:
-            mistakes.append(f"no setting is called {variable}; `streamer config show` lists all")
+            mistakes.append(f"no setting is called {shown_key(variable)}; `streamer config show` lists all")
             continue
-        sections.setdefault(section, {})[key] = _from_text(kind.model_fields[key].annotation, text)
+        _put(sections, section, {key: _from_text(kind.model_fields[key].annotation, text)})
+
+
+def _put(sections: dict[str, Any], section: str, values: Mapping[str, Any]) -> None:
+    """Over what the section has; one that is no table stays what it is, for the validation to name it."""
+    if isinstance(sections.setdefault(section, {}), dict):
+        sections[section].update(values)
 
 
 def _from_text(kind: Any, text: str) -> Any:
@@ -254,5 +260,5 @@ def _from_text(kind: Any, text: str) -> Any:
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return tuple(part.strip() for part in text.split(",") if part.strip())

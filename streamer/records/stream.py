@@ -5,13 +5,15 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from streamer.addresses import has_credentials, mask
+from streamer.addresses import has_credentials
 from streamer.errors import UsageError
 from streamer.records.identity import check_name
 
 T = TypeVar("T", bound=BaseModel)
 
 _FRESHNESS = re.compile(r"latest|every|bounded:(?P<ms>[1-9]\d{0,6})(ms)?")
+_CONTROL = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
+_SHOWN = 20  # mistakes of one definition
 _SIZE = re.compile(r"(?P<width>[1-9]\d{1,4})x(?P<height>[1-9]\d{1,4})")
 
 
@@ -27,20 +29,22 @@ def _name(what: str) -> AfterValidator:
 
 def _freshness(text: str) -> str:
     if not _FRESHNESS.fullmatch(text):
-        raise ValueError(f"{text!r}: use latest, every or bounded:<milliseconds>")
+        raise ValueError(f"{text!r:.80}: use latest, every or bounded:<milliseconds>")
     return text
 
 
 def _transport(text: str) -> str:
     if text not in ("full", "network") and not _SIZE.fullmatch(text):
-        raise ValueError(f"{text!r}: use full, network or a size such as 640x360")
+        raise ValueError(f"{text!r:.80}: use full, network or a size such as 640x360")
     return text
 
 
 def _no_credentials(source: str) -> str:
+    if _CONTROL.search(source):
+        raise ValueError("a control character can't be part of an address or file name here")
     if has_credentials(source):
         raise ValueError(
-            f"{mask(source)} holds a password; this record can be read by many: put it into an environment "
+            "it holds a password, and this record can be read by many: put it into an environment "
             "variable of the producer and write ${NAME}, or into a file and write ${file:PATH}"
         )
     return source
@@ -120,6 +124,7 @@ class StreamDefinition(_Record):
     id: Annotated[str, _name("stream")]
     source: Annotated[str, AfterValidator(_no_credentials)] = Field(
         min_length=1,
+        max_length=4096,
         description="file, folder of pictures, rtsp://, http(s)://, /dev/video0 or synthetic:; "
         "credentials as references only, e.g. rtsp://${CAM_USER}:${CAM_PASSWORD}@host/live",
     )
@@ -207,10 +212,18 @@ def parse_definition(kind: type[T], value: bytes | str | dict[str, object]) -> T
 
 
 def describe(error: ValidationError) -> list[str]:
-    """One entry per mistake: where, and what is wrong."""
+    """One entry per mistake, for the first few: where, and what is wrong."""
+    mistakes = error.errors(include_input=False, include_url=False, include_context=False)
     lines = []
-    for mistake in error.errors(include_input=False, include_url=False, include_context=False):
-        where = ".".join(map(str, mistake["loc"]))
+    for mistake in mistakes[:_SHOWN]:
+        where = ".".join(map(shown_key, mistake["loc"]))
         what = mistake["msg"].removeprefix("Value error, ")
         lines.append(f"{where}: {what}" if where else what)
-    return lines
+    more = len(mistakes) - len(lines)
+    return [*lines, f"and {more} more"] if more else lines
+
+
+def shown_key(key: int | str) -> str:
+    """As it may be shown: one that should not be there can be any text, long or with line breaks."""
+    text = str(key)
+    return text if text.isprintable() and len(text) <= 64 else f"{text!r:.64}"
