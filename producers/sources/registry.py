@@ -38,11 +38,15 @@ def open_source(definition: StreamDefinition, settings: ProduceSettings) -> Sour
     except UsageError as error:
         raise SourceUnusableError(str(error)) from None
     factories = _factories()
-    kind = _kind(address, set(factories))
-    if kind not in factories:
-        known = ", ".join(sorted(factories))
-        raise SourceUnusableError(f"{mask(definition.source)}: no source is called {kind!r}; there are: {known}")
-    return cast(Factory, factories[kind].load())(definition, address, settings)
+    try:
+        kind = _kind(address, set(factories))
+        if kind not in factories:
+            known = ", ".join(sorted(factories))
+            raise SourceUnusableError(f"{mask(definition.source)}: no source is called {kind!r}; there are: {known}")
+        return cast(Factory, factories[kind].load())(definition, address, settings)
+    except (OSError, ValueError) as error:
+        # A name that no file system takes, or brackets that close no address.
+        raise SourceUnusableError(f"{mask(definition.source)}: not an address: {type(error).__name__}") from None
 
 
 @cache
