@@ -14,7 +14,7 @@ TEST_SERVICES := python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav redis-server g++
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench test-gpu bench-gpu services clean
+.PHONY: help install demo test lint fuzz bench test-gpu bench-gpu services clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: $(VENV)/.tested ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(VENV)/.tested ## what reads bytes from outside, given bytes that are nearly right: MINUTES=10
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10)
 
 bench: $(VENV)/.tested ## what the service costs over the plainest loop: CLIP=clip.mp4 MODEL=detector.onnx
 	@test -n "$(CLIP)" -a -n "$(MODEL)" || { echo "which clip and detector? make bench CLIP=clip.mp4 MODEL=detector.onnx"; exit 2; }

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from streamer.settings import Settings, load
 from streamer.stack import Addresses, Stack
 from streamer.topics_admin import create_topics, delete_topics
 
+# The same examples in every run, and no limit by the clock: the machine may be busy. `make fuzz` tries others.
+hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
+hypothesis_settings.load_profile("tests")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

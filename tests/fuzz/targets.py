@@ -1,0 +1,5 @@
+"""All targets."""
+
+from tests.fuzz import records, words
+
+ALL = (*records.TARGETS, *words.TARGETS)
