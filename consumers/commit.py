@@ -3,12 +3,16 @@
 What may go wrong, and what is done: an error before the commit aborts, and the batch is tried again; after an
 error whose outcome is unknown a new producer with the same transactional id first makes the old transaction
 end one way or the other, and then the group's committed offsets tell which way it was.
+
+kafka-python (3.0.12) commits without a record that failed, and calls a transaction committed that the broker has
+aborted, if its producer took a new epoch meanwhile. Both begin with a record that fails: so each is looked at before.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from consumers import metrics
@@ -17,7 +21,7 @@ from consumers.entry import Batch, Row
 from consumers.faults import Fault, judge
 from consumers.ledger import Ledger
 from consumers.state import state_key
-from streamer.broker import connect_admin, connect_producer, kafka_error
+from streamer.broker import abandon, connect_admin, connect_producer, kafka_error
 from streamer.errors import ServiceError
 from streamer.records import Event, Gap, Result
 from streamer.retry import Retry
@@ -40,6 +44,7 @@ _STRETCH = 3
 _PATIENT_S = 2.0
 _RETRY_S = 0.2
 _RETRY_MOST_S = 5.0
+_LOOK_S = 0.1  # for another record's failure
 
 
 class Committer(threading.Thread):
@@ -182,20 +187,19 @@ class Committer(threading.Thread):
             self._attempt_plain(batch)
             return
         self._producer.begin_transaction()
-        self._send(batch)
+        futures = self._send(batch)
         offsets = {
             TopicPartition(self._names.frames, number): OffsetAndMetadata(offset, text, -1)
             for number, (offset, text) in batch.offsets.items()
         }
         self._producer.send_offsets_to_transaction(offsets, batch.membership)
+        _wait_for_all(futures)
         self._producer.commit_transaction()
 
     def _attempt_plain(self, batch: Batch) -> None:
         assert self._producer is not None
         futures = self._send(batch)
-        self._producer.flush(timeout=15)
-        for future in futures:
-            future.get(timeout=0)
+        _wait_for_all(futures)
         self._plain_commit(batch.offsets)
 
     def _send(self, batch: Batch) -> list["FutureRecordMetadata"]:
@@ -230,7 +234,7 @@ class Committer(threading.Thread):
     def _drop_producer(self) -> None:
         if self._producer is not None:
             # Nothing to wait for: what is in it is either committed or sent again.
-            self._producer.close(timeout=0)
+            abandon(self._producer)
             self._producer = None
 
     def _count(self, batch: Batch) -> None:
@@ -248,3 +252,19 @@ class Committer(threading.Thread):
                 metrics.EVENTS.labels(pipeline, record.stream, record.kind.value).inc()
             elif isinstance(record, Gap):
                 metrics.FRAMES.labels(pipeline, record.stream, record.reason.value).inc(record.count or 0)
+
+
+def _wait_for_all(futures: list["FutureRecordMetadata"]) -> None:
+    """Until all records are acknowledged; raises the first failure at once, whichever record it is of."""
+    from kafka.errors import KafkaTimeoutError
+
+    failures: list[Exception] = []
+    for future in futures:
+        future.add_errback(failures.append)
+    for future in futures:
+        while not (future.is_done or failures):
+            with suppress(KafkaTimeoutError):
+                future.get(timeout=_LOOK_S)
+        if failures:
+            raise failures[0]
+        future.get(timeout=0)

@@ -6,7 +6,7 @@ kafka-python is pinned below 4; tests/integration/test_publisher.py fails if its
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_producer, topic_missing
+from streamer.broker import abandon, connect_producer, topic_missing
 from streamer.errors import ServiceError
 from streamer.records.frame import Headers
 from streamer.settings import Settings
@@ -66,10 +66,7 @@ class Link:
 
     def close(self, timeout_s: float) -> None:
         """Fences, and lets the thread and the connections go."""
-        self.fence()
-        self._producer._sender.join(timeout_s)
-        if not self._producer._sender.is_alive():  # otherwise close() would raise; the thread ends by itself
-            self._producer.close(timeout=timeout_s)
+        abandon(self._producer, timeout_s)
 
 
 def connect(settings: Settings, delivery_timeout_s: float, linger_ms: int) -> Link:

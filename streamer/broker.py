@@ -114,6 +114,18 @@ def connect_producer(kafka: KafkaSettings, **options: Any) -> "KafkaProducer":
     return _connect(kafka, KafkaProducer, {**defaults, **connection_options(kafka), **options})
 
 
+def abandon(producer: "KafkaProducer", timeout_s: float = 1.0) -> None:
+    """Lets a producer go whose records are not to be sent any more; does not fail.
+
+    Its own `close` first waits for records that will never be acknowledged, and raises KafkaTimeoutError.
+    """
+    sender = producer._sender  # no public way (kafka-python 3.0.12)
+    sender.force_close()
+    sender.join(timeout_s)
+    if not sender.is_alive():  # otherwise close() would raise; the thread ends by itself
+        producer.close(timeout=timeout_s)
+
+
 def connect_admin(kafka: KafkaSettings, **options: Any) -> "KafkaAdminClient":
     """An admin client.
 

@@ -1,13 +1,19 @@
 """A worker between a real Kafka and a real Redis: what it writes for what it is given."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka.errors import KafkaTimeoutError, NotCoordinatorError, TopicAuthorizationFailedError
+from kafka.errors import (
+    InvalidProducerEpochError,
+    KafkaTimeoutError,
+    NotCoordinatorError,
+    TopicAuthorizationFailedError,
+)
+from kafka.producer.sender import Sender
 from pydantic import SecretStr
 from redis import ConnectionError
 
@@ -352,6 +358,48 @@ def test_a_worker_that_can_not_commit_ends(
         running(changed(rig.settings, retry_timeout_s=0.5)) as worker,
     ):
         wait_until(lambda: worker.not_ready == "stopping")
+
+
+def never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first batch of results expires before it is sent, as in an outage of more than the delivery timeout."""
+    create, failures = Sender._create_produce_requests, iter([True])
+
+    def failing(self: Sender, by_node: dict[str, list[Any]]) -> Any:
+        for batches in by_node.values():
+            for batch in [one for one in batches if one.topic_partition.topic.endswith("detections")]:
+                if next(failures, False):
+                    batches.remove(batch)
+                    self._can_retry = lambda *_: False
+                    self._complete_batch_with_exception(batch, KafkaTimeoutError("expired"))
+        return create(self, {node: batches for node, batches in by_node.items() if batches})
+
+    monkeypatch.setattr(Sender, "_create_produce_requests", failing)
+
+
+def aborted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker has given the first transaction up when its results come, as after a freeze: a new epoch begins."""
+    complete, failures = Sender._complete_batch, iter([True])
+
+    def failing(self: Sender, batch: Any, response: Any) -> None:
+        if batch.topic_partition.topic.endswith("detections") and next(failures, False):
+            self._complete_batch_with_exception(batch, InvalidProducerEpochError("given up"))
+        else:
+            complete(self, batch, response)
+
+    monkeypatch.setattr(Sender, "_complete_batch", failing)
+
+
+@pytest.mark.parametrize("fail", [never_sent, aborted_meanwhile])
+def test_a_transaction_is_not_committed_without_one_of_its_records(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, fail: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    fail(monkeypatch)
+    rig.define("a")
+    with running(rig.settings):
+        rig.put_run("a", 12)
+        rows = rig.detections(ends("a"))
+        wait_until(lambda: rig.mirrored("a") == rows)
+    assert outline(rows, "a") == [*map(str, range(12)), "12 end"]
 
 
 def test_at_least_once_without_transactions(rig: Rig) -> None:
