@@ -84,7 +84,7 @@ class FramesAside:
             "pace": "fast",
             "managed": False,
             "paused": False,
-            "pipelines": self._pipelines,
+            "pipelines": (self.settings.detect.pipeline,),
         }
         values: dict[str, bytes | None] = {}
         for stream in streams:
