@@ -42,6 +42,10 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         "--turn", action="append", default=[], type=_share, metavar="SOURCE=SHARE",
         help="so many of a source's pictures (0 to 1) are turned by a quarter, as from a camera that is held anyhow",
     )  # fmt: skip
+    group.add_argument(
+        "--mosaic", type=_probability, default=0.5, metavar="P",
+        help="how many inputs are four pictures together (0 to 1); default: %(default)s",
+    )  # fmt: skip
     group.add_argument("--leave-out", action="append", default=[], metavar="SOURCE", help="pictures not learnt from")
 
 
@@ -59,8 +63,9 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--teacher", type=Path, metavar="FILE", help="ONNX detector for classes that are not labelled")
     group.add_argument(
-        "--distil", choices=("once", "live"), default="once",
-        help="the teacher looks at each picture once (default), or at every batch as it is learnt from (for GPUs)",
+        "--distil", choices=("once", "live", "dense"), default="once",
+        help="the teacher finds objects in each picture once (default), or in every batch as it is learnt from (live), "
+        "or is asked about every cell of it, features and all (dense: a YOLOX file)",
     )  # fmt: skip
     group.add_argument("--validate-every", type=_positive, default=5, metavar="N", help="epochs; default: %(default)s")
 
@@ -131,6 +136,15 @@ def _share(text: str) -> tuple[str, float]:
     if not source or not 0 < _fraction(share) <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE=SHARE, a share from 0 to 1")
     return source, float(share)
+
+
+def _probability(text: str) -> float:
+    if text == "0":
+        return 0.0
+    value = _fraction(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability, 0 to 1")
+    return value
 
 
 def _pair(text: str) -> tuple[str, str]:

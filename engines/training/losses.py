@@ -76,11 +76,15 @@ def class_weights(target: Assignment, batch: Batch, centres: Tensor, absence: fl
     1 where the class is wanted, or its absence is certain; `absence` where it is not; 0 in what is to be ignored.
     """
     count = target.classes.shape[2]
-    tiles = inside(centres, batch.tiles).float()  # (B, T, A)
-    uncertain = torch.einsum("bta,btc->bac", tiles, (~batch.known).float()) > 0
-    weights = torch.where(uncertain, absence, 1.0)
+    weights = torch.where(uncertain(batch, centres), absence, 1.0)
     kinds = batch.classes[..., None] == torch.arange(count, device=centres.device)
     unclear = (kinds & batch.ignore[..., None]).float()  # (B, M, C)
     ignored = torch.einsum("bma,bmc->bac", inside(centres, batch.boxes).float(), unclear) > 0
     weights = weights * ~ignored
     return torch.where(target.classes > 0, 1.0, weights)
+
+
+def uncertain(batch: Batch, centres: Tensor) -> Tensor:
+    """Bool (B, A, C): where a class is not labelled throughout, so that its absence says nothing."""
+    tiles = inside(centres, batch.tiles).float()  # (B, T, A)
+    return torch.einsum("bta,btc->bac", tiles, (~batch.known).float()) > 0

@@ -183,10 +183,21 @@ class Network(nn.Module):
         Channels: the logarithms of the distances from the cell's centre to the box's left, top, right and bottom, in
         cells; then one logit per class.
         """
+        return self.answer(self.features(images))
+
+    def features(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What the last layers see: per stride, (B, head, H, W) of the branch for boxes and of that for classes."""
         levels = self.neck(self.backbone(images))
         return [
-            torch.cat([boxes(level), classes(level)], 1)
+            (boxes[0](level), classes[0](level))
             for level, boxes, classes in zip(levels, self.boxes, self.classes, strict=True)
+        ]
+
+    def answer(self, features: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """The rest of `forward`."""
+        return [
+            torch.cat([boxes[1](of_boxes), classes[1](of_classes)], 1)
+            for (of_boxes, of_classes), boxes, classes in zip(features, self.boxes, self.classes, strict=True)
         ]
 
     def eval_outputs(self, images: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Semantics of the operators: https://onnx.ai/onnx/operators/. Shapes are known be
 device.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,16 @@ class OnnxNetwork:
                 self._values[node.output[0]] = _tensor(node.attribute[0].t, device)
         self._input = next(each.name for each in graph.input if each.name not in self._values)
         self._outputs = [each.name for each in graph.output]
-        self._nodes = self._prepared([node for node in graph.node if node.op_type != "Constant"])
+        nodes = _with_silu([node for node in graph.node if node.op_type != "Constant"], self._outputs)
+        self._features = _read_by_last_convolutions(nodes, self._outputs)
+        self._nodes = self._prepared(nodes)
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         """The outputs for (B, 3, height, width), whatever batch size the file was made for; no gradients."""
+        return self.with_features(images)[0]
+
+    def with_features(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The outputs, and what the last convolutions read, (B, C, H, W) each, in the order of the file."""
         values = {**self._values, self._input: images}
         with torch.no_grad():
             for node in self._nodes:
@@ -66,12 +73,12 @@ class OnnxNetwork:
                 values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False))
                 for name in node.forgotten:
                     del values[name]
-        return [values[name] for name in self._outputs]
+        return [values[name] for name in self._outputs], [values[name] for name in self._features]
 
     def _prepared(self, nodes: Sequence[Any]) -> list[_Node]:
         """Each with what nobody needs behind it, or the activations of all layers would stay in memory."""
         last = {name: number for number, node in enumerate(nodes) for name in node.input}
-        kept = {*self._values, *self._outputs, self._input, ""}
+        kept = {*self._values, *self._outputs, *self._features, self._input, ""}
         forgotten: dict[int, list[str]] = {}
         for name, number in last.items():
             if name not in kept:
@@ -86,6 +93,33 @@ class OnnxNetwork:
             )
             for number, node in enumerate(nodes)
         ]
+
+
+def _with_silu(nodes: Sequence[Any], outputs: Sequence[str]) -> list[Any]:
+    """x · sigmoid(x) as one operator: it is behind every convolution of a YOLO, and memory is what it waits for."""
+    gates = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Sigmoid"}
+    readers = Counter(name for node in nodes for name in node.input)
+    found, fused = [], set[str]()
+    for node in nodes:
+        gate = next((name for name in node.input if name in gates and gates[name] in node.input), None)
+        if node.op_type == "Mul" and gate and readers[gate] == 1 and gate not in outputs:
+            fused.add(gate)
+            node = onnx.helper.make_node("Silu", [gates[gate]], list(node.output))
+        found.append(node)
+    return [node for node in found if not fused & set(node.output)]
+
+
+def _read_by_last_convolutions(nodes: Sequence[Any], outputs: Sequence[str]) -> list[str]:
+    """Names of the features that convolutions with no convolution behind them read, each once."""
+    waiting, found = set(outputs), dict[str, None]()
+    for node in reversed(nodes):
+        if not waiting & set(node.output):
+            continue
+        if node.op_type == "Conv":
+            found[node.input[0]] = None
+        else:
+            waiting.update(node.input)
+    return list(reversed(found))
 
 
 def _tensor(value: Any, device: torch.device) -> Any:
@@ -172,6 +206,7 @@ _OPERATORS: dict[str, Operator] = {
     "Relu": lambda v, a: v[0].relu(),
     "Reshape": _reshape,
     "Resize": _resize,
+    "Silu": lambda v, a: F.silu(v[0]),
     "Sigmoid": lambda v, a: v[0].sigmoid(),
     "Slice": _slice,
     "Softmax": lambda v, a: v[0].softmax(a.get("axis", -1)),

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from engines.training.batches import Batch, Batches
 from engines.training.checkpoint import Checkpoint, save_checkpoint
+from engines.training.distillation import Distillation, Lesson
 from engines.training.ema import Average
 from engines.training.losses import Loss, detection_loss
 from engines.training.network import Network
+from engines.training.prefetch import prefetched
 from engines.training.progress import Progress
 from engines.training.schedule import Schedule
 from streamer.errors import StreamerError
@@ -31,6 +33,7 @@ class Settings:
     folder: for checkpoints. seed: of the fresh weights. absence: see detection_loss.
     validate_every: epochs. checkpoint_s: seconds between two checkpoints.
     deadline: of time.monotonic(), when it stops cleanly; infinite if never.
+    ahead: whether a thread of its own makes the next batch, teacher included, while the network learns from this one.
     arguments: what the command was told, for the check when it goes on.
     """
 
@@ -39,6 +42,7 @@ class Settings:
     validate_every: int
     checkpoint_s: float
     deadline: float
+    ahead: bool
     arguments: Mapping[str, str | int | float]
 
 
@@ -46,12 +50,14 @@ class Settings:
 class State:
     """Where a training stands: `step` batches of epoch number `epoch` are done.
 
+    distillation: the loss against a teacher that is asked about every cell, if there is one.
     history: one row per finished epoch: epoch, size, loss, classes, boxes, seconds, and AP, AP50 if measured.
     """
 
     network: Network
     average: Average
     optimizer: Any
+    distillation: Distillation | None = None
     epoch: int = 0
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -105,8 +111,9 @@ class Trainer:
         size, mosaic = schedule.size_at(state.epoch), schedule.mosaic_at(state.epoch)
         sums, started = _Sums(self._device), time.monotonic()
         state.network.train()
-        for batch in self._batches.epoch(state.epoch, size, mosaic, state.step):
-            sums.add(self._step(self._teach(batch) if self._teach else batch))
+        batches = self._batches.epoch(state.epoch, size, mosaic, state.step)
+        for batch, lesson in prefetched(map(self._prepared, batches), self._settings.ahead):
+            sums.add(self._step(batch, lesson))
             state.step += 1
             if self._progress.due():
                 self._progress.step(state.epoch, state.step, sums.means()["loss"])
@@ -117,7 +124,12 @@ class Trainer:
         self._finish(size, sums, time.monotonic() - started)
         return True
 
-    def _step(self, batch: Batch) -> Loss:
+    def _prepared(self, batch: Batch) -> tuple[Batch, Lesson | None]:
+        """With what the teacher says of it."""
+        distillation = self.state.distillation
+        return self._teach(batch) if self._teach else batch, distillation.lesson(batch.images) if distillation else None
+
+    def _step(self, batch: Batch, lesson: Lesson | None) -> Loss:
         state = self.state
         rate = self._schedule.rate_at(state.epoch, state.step)
         for group in state.optimizer.param_groups:
@@ -125,8 +137,11 @@ class Trainer:
         images = batch.images.contiguous(memory_format=torch.channels_last)
         # bf16 needs no scaling of the loss; on a CPU without its own instructions it is slower than fp32.
         with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
-            levels = state.network(images)
+            features = state.network.features(images)
+            levels = state.network.answer(features)
         loss = detection_loss(levels, batch, self._settings.absence)
+        if state.distillation and lesson:
+            loss = replace(loss, total=loss.total + state.distillation(features, levels, batch, lesson))
         state.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         nn.utils.clip_grad_norm_(state.network.parameters(), _CLIP)
@@ -154,6 +169,7 @@ class Trainer:
         training = {
             "network": state.network.state_dict(),
             "optimizer": state.optimizer.state_dict(),
+            "distillation": state.distillation.state_dict() if state.distillation else {},
             "steps": state.average.steps,
             "epoch": state.epoch,
             "step": state.step,
@@ -168,13 +184,18 @@ class Trainer:
         return Checkpoint(network.config, self._batches.names, self._schedule.sizes[-1], network.state_dict(), training)
 
 
-def new_state(network: Network, device: torch.device) -> State:
+Distil = Callable[[Network], Distillation]
+"""Makes the loss of a network against its teacher."""
+
+
+def new_state(network: Network, device: torch.device, distil: Distil | None = None) -> State:
     """The beginning of a training."""
     network = network.to(device, memory_format=torch.channels_last)
-    return State(network, Average(network), optimizer_of(network))
+    distillation = distil(network) if distil else None
+    return State(network, Average(network), optimizer_of(network, distillation), distillation)
 
 
-def resumed_state(checkpoint: Checkpoint, device: torch.device) -> State:
+def resumed_state(checkpoint: Checkpoint, device: torch.device, distil: Distil | None = None) -> State:
     """The training of a checkpoint, as it stood. `checkpoint.training` must not be None."""
     assert checkpoint.training is not None
     training = checkpoint.training
@@ -182,15 +203,20 @@ def resumed_state(checkpoint: Checkpoint, device: torch.device) -> State:
     network = checkpoint.plain_network()
     network.load_state_dict(training["network"])
     network = network.to(device, memory_format=torch.channels_last)
-    optimizer = optimizer_of(network)
+    distillation = distil(network) if distil else None
+    if distillation:
+        distillation.load_state_dict(training["distillation"])
+    optimizer = optimizer_of(network, distillation)
     optimizer.load_state_dict(training["optimizer"])
-    return State(network, average, optimizer, training["epoch"], training["step"], list(training["history"]))
+    history = list(training["history"])
+    return State(network, average, optimizer, distillation, training["epoch"], training["step"], history)
 
 
-def optimizer_of(network: Network) -> Any:
+def optimizer_of(network: Network, distillation: Distillation | None = None) -> Any:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), which needs fewer epochs than SGD; rates come later."""
-    matrices = [weights for weights in network.parameters() if weights.ndim > 1]
-    rest = [weights for weights in network.parameters() if weights.ndim <= 1]
+    every = [*network.parameters(), *(distillation.parameters() if distillation else ())]
+    matrices = [weights for weights in every if weights.ndim > 1]
+    rest = [weights for weights in every if weights.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": _DECAY}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=0.0, fused=matrices[0].is_cuda)
 

@@ -16,6 +16,7 @@ from engines.training.assigner import iou
 from engines.training.batches import Batch
 from engines.training.live_teacher import MOST, LiveTeacher
 from engines.training.onnx_network import OnnxNetwork
+from engines.training.teacher_network import TeacherNetwork
 from streamer.errors import ModelError, UsageError
 from streamer.settings import DetectSettings
 from tests.unit.networks import rows, save
@@ -98,7 +99,7 @@ def test_a_whole_batch_gives_what_the_detector_gives_one_by_one(shared: Path, na
     detector = open_detector(DetectSettings(model=str(file), confidence=0.3, iou=0.6), threads=1)
     ordered = [np.ascontiguousarray(p if detector.model.colour == "RGB" else p[..., ::-1]) for p in pictures]
     images = torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2) / np.float32(255))
-    boxes, scores, classes = LiveTeacher(file, NAMES, CPU).find(images)
+    boxes, scores, classes = LiveTeacher(TeacherNetwork(file, NAMES, CPU)).find(images)
     for number, wanted in enumerate(detector.detect_pictures(ordered)):
         known = [index for index, kind in enumerate(wanted.classes) if detector.model.classes[kind] in NAMES]
         assert known
@@ -153,7 +154,7 @@ def batch(known: tuple[str, ...], boxes: list[list[float]], classes: list[int]) 
 def test_labels_are_added_where_there_are_none(
     teacher_file: Path, known: tuple[str, ...], hand: list[float], wanted: list[tuple[int, float]]
 ) -> None:
-    taught = LiveTeacher(teacher_file, NAMES, CPU).taught(batch(known, [hand], [4]))
+    taught = LiveTeacher(TeacherNetwork(teacher_file, NAMES, CPU)).taught(batch(known, [hand], [4]))
     assert taught.boxes.shape == (1, 1 + MOST, 4)
     new = [(int(k), s) for k, s in zip(taught.classes[0, 1:], taught.scores[0, 1:].tolist(), strict=True) if k >= 0]
     assert new == [(kind, pytest.approx(score)) for kind, score in wanted]
@@ -162,4 +163,4 @@ def test_labels_are_added_where_there_are_none(
 
 def test_a_teacher_of_other_things_is_of_no_use(teacher_file: Path) -> None:
     with pytest.raises(UsageError, match="has none of the classes cat: it can't teach them"):
-        LiveTeacher(teacher_file, ("cat",), CPU)
+        TeacherNetwork(teacher_file, ("cat",), CPU)
