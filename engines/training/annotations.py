@@ -64,7 +64,7 @@ class Problems:
         """Notes `line`. kind: what many such lines have in common, in the plural: "empty label files"."""
         self._kinds[kind] += 1
         if self._kinds[kind] <= _SHOWN:
-            self._lines.append(line)
+            self._lines.append(line.replace("\n", "\\n"))  # a file's name may hold any
 
     def lines(self) -> tuple[str, ...]:
         """One line each; of a kind that comes often, the first few and how many more there are."""

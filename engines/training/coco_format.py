@@ -60,7 +60,7 @@ def _load(path: Path) -> dict[str, list[Any]]:
             raise UsageError(f"{path}: no list {key!r} in it: not COCO's format")
         lacking = [value for value in values if not isinstance(value, dict) or not wanted <= value.keys()]
         if lacking:
-            raise UsageError(f"{path}: {key} without {' or '.join(sorted(wanted))}: {str(lacking[0])[:80]}")
+            raise UsageError(f"{path}: {key} without {' or '.join(sorted(wanted))}: {lacking[0]!r:.80}")
     return content
 
 

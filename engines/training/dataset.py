@@ -98,11 +98,28 @@ def _list(path: Path, split: str) -> tuple[Listing, Problems]:
     for find, read in _FORMATS:
         found = find(path, split)
         if found:
-            return read(found, split, problems), problems
+            return _whole(read, found, split, problems), problems
     raise UsageError(
         f"{path}: no data set with a split {split!r}; wanted: {split}.json or annotations/instances_{split}*.json "
         f"(COCO), data.yaml or images/{split} and labels/{split} (YOLO), or pack.json (packed)"
     )
+
+
+def _whole(read: Reader, path: Path, split: str, problems: Problems) -> Listing:
+    """What is read, if the file has every part that its format has, each of its kind."""
+    try:
+        return read(path, split, problems)
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        OSError,
+    ) as error:
+        raise UsageError(f"{path}: damaged, or not quite in its format: {error!r:.200}") from None
 
 
 def _numbers(listing: Listing, names: Sequence[str]) -> frozenset[int]:

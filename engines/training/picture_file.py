@@ -57,7 +57,10 @@ class PictureFile:
         data = self.read()
         if data.startswith(b"\xff\xd8") and not data.rstrip(b"\0").endswith(b"\xff\xd9") and b"\xff\xd9" not in data:
             raise PictureError("is cut off")  # OpenCV would fill the rest with grey and say nothing
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        try:
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        except cv2.error:  # one that claims to be larger than OpenCV decodes
+            picture = None
         if picture is None:
             raise PictureError("is no picture" if data else "is empty")
         upright: NDArray[np.uint8] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
@@ -73,7 +76,7 @@ class PictureFile:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
                 return file.read(self.length)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise PictureError(_unreadable(error)) from None
 
     def _ends(self) -> tuple[bytes, bytes]:
@@ -85,12 +88,15 @@ class PictureFile:
                 head = file.read(min(length, _HEAD))
                 file.seek(self.offset + max(0, length - _TAIL))
                 return head, file.read(min(length, _TAIL))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise PictureError(_unreadable(error)) from None
 
 
-def _unreadable(error: OSError) -> str:
-    return "is missing" if isinstance(error, FileNotFoundError) else f"can't be read: {error.strerror}"
+def _unreadable(error: OSError | ValueError) -> str:
+    """A ValueError: the name can't be one, or the place in the file is before its beginning."""
+    if isinstance(error, FileNotFoundError):
+        return "is missing"
+    return f"can't be read: {error.strerror if isinstance(error, OSError) else 'no such name or place'}"
 
 
 def _orientation(jpeg: bytes) -> int:

@@ -9,6 +9,7 @@ from engines.training.yolo_names import class_names, read_yaml
 from streamer.errors import UsageError
 
 _YAML = ("data.yaml", "data.yml", "dataset.yaml")
+_MOST_CLASSES = 10_000  # that are named by their numbers
 _NAMED_ALIKE = {"val": ("val", "valid", "validation")}
 
 
@@ -39,6 +40,8 @@ def read_yolo(path: Path, split: str, problems: Problems) -> Listing:
     entries = [_entry(number, file, problems) for number, file in enumerate(files)]
     if not names:
         highest = max((mark.number for entry in entries for mark in entry.marks), default=-1)
+        if highest >= _MOST_CLASSES:
+            raise UsageError(f"{path}: class {highest} in a label file, and no names; write them into data.yaml")
         names = tuple(f"class {number}" for number in range(highest + 1))
     return Listing(names, tuple(entries), path)
 
