@@ -53,5 +53,5 @@ def read_state(file: Path) -> State | None:
     """The state, or None if there is none or it was written by another version."""
     try:
         return State(**json.loads(file.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):
         return None
