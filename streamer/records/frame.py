@@ -19,6 +19,7 @@ CONTENT_TYPE = "image/jpeg"
 SOURCE_PREFIX = "/streams/"
 LARGEST = 2**63 - 1  # of every number: both halves of an id in Redis are 64 bits
 LARGEST_SIDE = 65_535  # of a JPEG, in pixels
+LARGEST_FACTOR = 1e7  # in a matrix: boxes moved by it are still pixels of 32-bit floats
 LATEST_MS = 253_402_300_799_999  # the end of the year 9999: later moments have no RFC 3339
 
 Headers = list[tuple[str, bytes]]
@@ -123,7 +124,7 @@ def parse_headers(headers: Sequence[tuple[str, bytes]], timestamp_ms: int) -> Fr
 
 
 def _frame_header(found: Mapping[str, bytes], stream: str, frame_id: FrameId, timestamp_ms: int) -> FrameHeader:
-    m0, m1, m2, m3, m4, m5 = map(_finite, found["ce_matrix"].split(b","))
+    m0, m1, m2, m3, m4, m5 = map(_factor, found["ce_matrix"].split(b","))
     pts, source_time = found.get("ce_pts"), found.get("ce_sourcetime")
     return FrameHeader(
         stream,
@@ -158,6 +159,13 @@ def _finite(text: bytes) -> float:
     number = float(text)
     if not isfinite(number):
         raise ValueError(f"{number} is no finite number")
+    return number
+
+
+def _factor(text: bytes) -> float:
+    number = _finite(text)
+    if abs(number) > LARGEST_FACTOR:
+        raise ValueError(f"{number} in a matrix is beyond {LARGEST_FACTOR:.0f}")
     return number
 
 
