@@ -157,7 +157,7 @@ def read_positions(text: str) -> None:
     assert load_positions(batch.offsets[0][1]).streams.keys() >= {"gate"}
 
 
-def _headers(samples: Sequence[FrameHeader | EndHeader]) -> st.SearchStrategy[tuple[list[tuple[str, Any]], int]]:
+def changed_headers(samples: Sequence[FrameHeader | EndHeader]) -> st.SearchStrategy[tuple[list[tuple[str, Any]], int]]:
     """Headers with some values changed or missing, and any time."""
     changed = st.sampled_from(samples).flatmap(
         lambda sample: st.dictionaries(
@@ -184,7 +184,7 @@ def _text(data: bytes) -> str:
 
 
 TARGETS = (
-    Target("headers", _headers([FRAME, END]), read_headers, (RecordError,), FAR),
+    Target("headers", changed_headers([FRAME, END]), read_headers, (RecordError,), FAR),
     Target("detections", json_near(DETECTIONS), read_detection, (RecordError,)),
     Target("events", json_near([EVENT.to_json()]), read_event, (RecordError,)),
     Target("streams", json_near([STREAM.to_json(), CLEAR]), read_stream, (UsageError,), [LONG, SPACED]),
