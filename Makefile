@@ -43,6 +43,9 @@ bench: $(VENV)/.tested ## what the service costs over the plainest loop: CLIP=cl
 	@test -n "$(CLIP)" -a -n "$(MODEL)" || { echo "which clip and detector? make bench CLIP=clip.mp4 MODEL=detector.onnx"; exit 2; }
 	$(BIN)/python -m tests.bench --clip "$(CLIP)" --model "$(MODEL)"
 
+chaos: $(VENV)/.tested ## kill -9 and SIGSTOP at random, and a verdict, into build/chaos.json: SEED=1 MINUTES=30 or FAULTS=100
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS))
+
 test-gpu: $(VENV)/.gpu ## what only a machine with an NVIDIA GPU can test
 	STREAMER_TEST_GPU=1 $(BIN)/pytest tests/gpu tests/kernels tests/tensorrt
 

@@ -44,13 +44,18 @@ class Verdict:
     out_of_order: int = 0
     wrong: int = 0
     redis_differs: int = 0
-    skipped: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    skipped: dict[str, int] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
         """Whether everything is as promised."""
         return not (self.lost or self.doubled or self.out_of_order or self.wrong or self.redis_differs)
+
+    def skip(self, reason: str, count: int) -> None:
+        """Counts frames in gaps."""
+        if count:
+            self.skipped[reason] = self.skipped.get(reason, 0) + count
 
     def blame(self, kind: str, text: str, count: int = 1) -> None:
         """Counts what is not as promised."""
@@ -194,8 +199,8 @@ def _judge_reasons(verdict: Verdict, stream: str, frames: Iterable[Frame], recor
         if reason not in REASONS or gap["count"] != counted:
             verdict.blame("wrong", f"{stream}: gap {gap['id']} of {gap['count']} frames, {reason!r}")
         covered = [number for number in came[gap["epoch"]] if span.first <= number <= span.last]
-        verdict.skipped[reason] += len(covered)
-        verdict.skipped["late"] += sum(span.first <= number <= span.last for number in late[gap["epoch"]])
+        verdict.skip(reason, len(covered))
+        verdict.skip("late", sum(span.first <= number <= span.last for number in late[gap["epoch"]]))
         if reason == "dropped" and covered:
             verdict.blame("wrong", f"{stream}: {gap['epoch']}-{covered[0]} is called dropped, and is on the topic")
 

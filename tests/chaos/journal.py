@@ -28,9 +28,9 @@ class Journal(threading.Thread):
     strangers: how many records carried no frame's headers.
     """
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, brokers: str, topic: str) -> None:
         super().__init__(name="journal", daemon=True)
-        self._bootstrap, self._topic = bootstrap, topic
+        self._brokers, self._topic = brokers, topic
         self._stopping = threading.Event()
         self._frames: dict[str, list[Frame]] = defaultdict(list)
         self._positions: dict[TopicPartition, int] = {}
@@ -39,7 +39,7 @@ class Journal(threading.Thread):
 
     def run(self) -> None:
         """Until stopped."""
-        with closing(consumer_of(self._bootstrap, self._topic)) as consumer:
+        with closing(consumer_of(self._brokers, self._topic)) as consumer:
             while not self._stopping.is_set():
                 polled = consumer.poll(timeout_ms=100)
                 with self._lock:
@@ -63,7 +63,7 @@ class Journal(threading.Thread):
 
     def has_read_all(self) -> bool:
         """Whether nothing is on the topic that is not noted."""
-        with closing(consumer_of(self._bootstrap, self._topic)) as consumer:
+        with closing(consumer_of(self._brokers, self._topic)) as consumer:
             ends = consumer.end_offsets(list(consumer.assignment()))
         with self._lock:
             return all(self._positions.get(where, 0) >= end for where, end in ends.items())

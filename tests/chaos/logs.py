@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 _CLIENT = {
     "isolation_level": "read_committed",
@@ -65,3 +65,22 @@ def read_redis(url: str, keys: Mapping[str, str]) -> dict[str, list[tuple[str, b
             name: [(number.decode(), fields[b"record"]) for number, fields in client.xrange(key)]
             for name, key in keys.items()
         }
+
+
+def read_latest(url: str, keys: Mapping[str, str]) -> dict[str, bytes | None]:
+    """What Redis strings hold, by the names that `keys` gives them."""
+    with redis.Redis.from_url(url) as client:
+        return {name: client.get(key) for name, key in keys.items()}
+
+
+def shares(brokers: str, group: str) -> dict[str, int]:
+    """How many partitions each member of a group has, by its client id."""
+    with closing(KafkaAdminClient(bootstrap_servers=brokers)) as admin:
+        members = admin.describe_groups([group])[group]["members"]
+    return {
+        member["client_id"]: sum(
+            len(topic["partitions"]) for topic in member["member_assignment"]["assigned_partitions"]
+        )
+        for member in members
+        if member["member_assignment"]
+    }

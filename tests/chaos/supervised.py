@@ -1,0 +1,129 @@
+"""Processes that are started again when they end, as a supervisor of production does it, and that may be broken."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from streamer.stack import kafka_server, redis_server
+from streamer.stack.jars import kafka_jars
+from streamer.stack.java import find_java
+from streamer.stack.process import CONSOLE, launch, stop
+
+_RESTART_S = 0.5
+
+
+class Supervised:
+    """One process. Belongs to the main thread, with which it ends.
+
+    starts: how often it was started. ended: exit statuses of ends that nobody asked for.
+    """
+
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
+        self.name, self._command, self._folder = name, command, folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended_at: float | None = None
+        self._killed = self._frozen = False
+        self.starts = 0
+        self.ended: list[int] = []
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now, or ran last."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """What the one before said stays beside it."""
+        console = self._folder / CONSOLE
+        if console.exists():
+            console.rename(self._folder / f"console.{self.starts}.log")
+        self._process = launch(self._command, self._folder)
+        self._ended_at, self._killed = None, False
+        self.starts += 1
+
+    def watch(self) -> None:
+        """Starts it again, if it has ended."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            return
+        if self._ended_at is None:
+            self._ended_at = time.monotonic()
+            if not self._killed:
+                self.ended.append(self._process.returncode)
+        if time.monotonic() - self._ended_at > _RESTART_S:
+            self.start()
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """As the kernel does when memory runs out."""
+        assert self._process is not None
+        self._killed = True
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Stops it where it stands: it neither works nor closes a connection."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """After freeze."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self, timeout_s: float = 20) -> None:
+        """Asks it to end; for good."""
+        if self._process is not None:
+            self.wake()
+            stop(self._process, timeout_s)
+
+
+def service(name: str, words: list[str], folder: Path, settings: Mapping[str, Mapping[str, Any]]) -> Supervised:
+    """`streamer WORDS...` with settings of its own."""
+    own = folder / name
+    own.mkdir()
+    with (own / "streamer.toml").open("w", encoding="utf-8") as file:
+        for section, values in settings.items():
+            file.write(f"[{section}]\n")
+            file.writelines(f"{key} = {_toml(value)}\n" for key, value in values.items())
+    return Supervised(name, [sys.executable, "-P", "-m", "streamer", *words], own)
+
+
+def _toml(value: object) -> str:
+    return str(value) if isinstance(value, int | float) else f'"{value}"'
+
+
+def broker(folder: Path, port: int, controller_port: int, extra: Mapping[str, str] | None = None) -> Supervised:
+    """Kafka as in the one-machine stack, but for what `extra` says."""
+    own = folder / "kafka"
+    own.mkdir()
+    java, jars = find_java(), kafka_jars("", lambda _: None)
+    kafka_server.write_files(own, kafka_server.properties(port, controller_port, extra))
+    kafka_server.format_storage(own, java, jars)
+    return Supervised("broker", [*kafka_server.java_command(java, jars, 384, "kafka.Kafka"), "server.properties"], own)
+
+
+def mirror(folder: Path, port: int) -> Supervised:
+    """Redis as in the one-machine stack."""
+    own = folder / "redis"
+    own.mkdir()
+    redis_server.write_files(own, port)
+    return Supervised("redis", [str(redis_server.find_redis()), "redis.conf"], own)
+
+
+def listens(port: int) -> bool:
+    """Whether a port of this machine answers."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+        return True
+    except OSError:
+        return False

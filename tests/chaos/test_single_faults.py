@@ -1,0 +1,202 @@
+"""One thing broken at a time, in a moment that the test chooses; the checker judges what is left."""
+
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer.mirror import Keys
+from streamer.records import EndHeader, FrameId
+from streamer.settings import Settings, load
+from streamer.stack.ports import free_ports
+from streamer.topics import topic_names
+from streamer.topics_admin import create_topics
+from tests.chaos import supervised
+from tests.chaos.checker import Verdict, check_detections, check_redis
+from tests.chaos.journal import Frame, frame_of
+from tests.chaos.logs import consumer_of, read_log, read_redis
+from tests.chaos.proxy import Proxy
+from tests.integration.producer_rig import eventually
+from tests.integration.worker_rig import Rig, ends, header, jpeg, make_model, running
+
+
+@pytest.fixture
+def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
+    detect = {"model": str(make_model(tmp_path / "thing.onnx")), "sessions": 1}
+    rig = Rig(settings.model_copy(update={"detect": settings.detect.model_copy(update=detect)}))
+    yield rig
+    rig.close()
+
+
+def journal(settings: Settings) -> dict[str, list[Frame]]:
+    """What is on topic `frames` now, by stream."""
+    found: dict[str, list[Frame]] = {}
+    consumer = consumer_of(settings.kafka.bootstrap_servers, topic_names(settings.kafka).frames)
+    stops = consumer.end_offsets(list(consumer.assignment()))
+    while any(consumer.position(where) < stop for where, stop in stops.items()):
+        for records in consumer.poll(timeout_ms=100).values():
+            for frame in filter(None, (frame_of(record.key, record.headers) for record in records)):
+                found.setdefault(frame.stream, []).append(frame)
+    consumer.close()
+    return found
+
+
+def verdict_of(settings: Settings) -> Verdict:
+    """On everything that Kafka and Redis hold."""
+    verdict, streams = Verdict(), journal(settings)
+    rows = read_log(settings.kafka.bootstrap_servers, topic_names(settings.kafka).detections)
+    check_detections(verdict, streams, rows)
+    keys = {stream: Keys(settings.redis.prefix).detections("main", stream) for stream in streams}
+    for stream, held in read_redis(settings.redis.url, keys).items():
+        own = [row for row in rows if row.key == stream]
+        check_redis(verdict, stream, own, held, since_ms=0, most=settings.redis.max_records)
+    return verdict
+
+
+def becomes_clean(settings: Settings) -> Verdict:
+    """The verdict, once Redis has followed."""
+    eventually(lambda: verdict_of(settings).is_clean, "nothing is missing or too much", timeout_s=15)
+    return verdict_of(settings)
+
+
+def bomb(side: int = 60_000) -> bytes:
+    """30 kB that say they are a picture of 60,000 x 60,000 pixels."""
+    data = bytearray(jpeg(1))
+    start = data.index(b"\xff\xc0")
+    data[start + 5 : start + 9] = struct.pack(">HH", side, side)
+    return bytes(data) + bytes(30_000 - len(data))
+
+
+def test_bytes_that_are_no_pictures_cost_a_gap_each_and_nothing_else(rig: Rig) -> None:
+    rig.define("a")
+    pictures: dict[int, bytes] = {
+        1: b"",
+        2: b"\xff\xd8\xff",
+        3: bytes(range(256)) * 100,
+        4: bomb(),
+        5: jpeg(5) + bytes(8 << 20),  # larger than any record may be that goes on to frames.dead
+        6: jpeg(6)[:-200],
+    }
+    with running(rig.settings):
+        for number in range(8):
+            big = {"width": 60_000, "height": 60_000} if number == 4 else {}
+            rig.put(header("a", number, **big), pictures.get(number))
+        rig.put_raw(b"a", b"a stranger's", [("ce_type", b"somebody.else")])
+        rig.put_raw(b"", None, [("ce_type", b"streamer.frame.v1"), ("ce_epoch", b"1e999"), ("ce_sequence", b"-1")])
+        rig.put(EndHeader("a", FrameId(1, 8), 1))
+        rig.detections(ends("a"))
+        verdict = becomes_clean(rig.settings)
+    assert verdict.skipped == {"dead": 5}  # bytes behind a picture harm nobody
+    assert verdict.results == 3
+
+
+def test_a_clock_that_jumps_loses_and_doubles_nothing(rig: Rig) -> None:
+    rig.define("every", "latest", track=True)
+    rig.define("latest", freshness="latest", track=True)
+    minute = 60_000
+    ages = [0, 0, 55 * -minute, 55 * -minute, 0, 600 * minute, 0, 0]  # the broker refuses more than an hour ahead
+    with running(rig.settings):
+        for number, age_ms in enumerate(ages):
+            for stream in ("every", "latest"):
+                rig.put(header(stream, number, age_ms=age_ms, source_time=number - age_ms / 1000))
+        for stream in ("every", "latest"):
+            rig.put(EndHeader(stream, FrameId(1, len(ages)), 1))
+        rig.detections(ends("every", "latest"))
+        verdict = becomes_clean(rig.settings)
+    assert verdict.results + sum(verdict.skipped.values()) == 2 * len(ages)
+    assert verdict.skipped.keys() <= {"stale"}
+
+
+def test_workers_that_come_and_go_all_the_time_disturb_no_order(rig: Rig) -> None:
+    streams = [f"s{number}" for number in range(6)]
+    rig.define(*streams, track=True)
+    frames = iter(range(1000))
+
+    def some_frames() -> int:
+        for number in [next(frames) for _ in range(8)]:
+            for stream in streams:
+                rig.put(header(stream, number, source_time=number / 10))
+        return number + 1
+
+    with ExitStack() as last:
+        for number in range(4):
+            with running(rig.settings, f"w{number}"):
+                some_frames()
+                if number == 3:
+                    last.enter_context(running(rig.settings, "stays"))
+                some_frames()
+        count = some_frames()
+        for stream in streams:
+            rig.put(EndHeader(stream, FrameId(1, count), 1))
+        rig.detections(ends(*streams))
+        verdict = becomes_clean(rig.settings)
+    assert (verdict.results, verdict.gaps) == (count * len(streams), 0)
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path) -> Iterator[tuple[Settings, Settings, Proxy]]:
+    """Settings of a broker, the same through a proxy, and the proxy."""
+    kafka, behind, controller, redis = free_ports((0, 0, 0, 0))
+    with ExitStack() as stack:
+        proxy = stack.enter_context(Proxy(behind))
+        listeners = {
+            "listeners": f"PLAINTEXT://127.0.0.1:{kafka},CUT://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{kafka},CUT://127.0.0.1:{proxy.port}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CUT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        }
+        servers = [supervised.broker(tmp_path, kafka, controller, listeners), supervised.mirror(tmp_path, redis)]
+        for server in servers:
+            stack.callback(server.stop)
+            server.start()
+        eventually(lambda: all(map(supervised.listens, (kafka, redis))), "both listen")
+        direct, cut = (_settings(port, redis, tmp_path) for port in (kafka, proxy.port))
+        create_topics(direct)
+        yield direct, cut, proxy
+
+
+def _settings(kafka: int, redis: int, folder: Path) -> Settings:
+    model = folder / "thing.onnx"
+    found: dict[str, dict[str, Any]] = {
+        "kafka": {"bootstrap_servers": f"127.0.0.1:{kafka}", "session_timeout_ms": 2000},
+        "redis": {"url": f"redis://127.0.0.1:{redis}/0"},
+        "topics": {"partitions": 2, "stream_partitions": 2},
+        "detect": {"model": str(model), "sessions": 1},
+    }
+    if not model.exists():
+        make_model(model)
+    return load(environ={}, overrides=found)
+
+
+def test_a_worker_that_is_cut_off_does_no_harm_when_it_is_back(cut_off: tuple[Settings, Settings, Proxy]) -> None:
+    direct, cut, proxy = cut_off
+    rig = Rig(direct)
+    rig.define("a", "b")
+    numbers = iter(range(1000))
+
+    def put(count: int) -> int:
+        for number in [next(numbers) for _ in range(count)]:
+            for stream in ("a", "b"):
+                rig.put(header(stream, number))
+        return number + 1
+
+    try:
+        with running(cut, "far"):
+            in_time = 2 * put(10)
+            rig.detections(lambda rows: len(rows) >= in_time)
+            proxy.cut()
+            in_flight = 2 * put(20)  # polled, detected, perhaps sent: nobody can tell
+            with running(direct, "near"):
+                rig.detections(lambda rows: len(rows) >= in_flight)
+                proxy.mend()
+                count = put(20)
+                for stream in ("a", "b"):
+                    rig.put(EndHeader(stream, FrameId(1, count), time.time_ns() // 1_000_000))
+                rig.detections(ends("a", "b"))
+                verdict = becomes_clean(direct)
+    finally:
+        rig.close()
+    assert (verdict.results, verdict.gaps) == (2 * count, 0)
