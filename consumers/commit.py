@@ -41,7 +41,7 @@ Follow = Callable[[Batch], None]
 # to _STRETCH intervals, and where nobody waits (files read at full speed) for _PATIENT_S.
 _FEW = 3
 _STRETCH = 3
-_PATIENT_S = 2.0
+_PATIENT_S = 3.0
 _RETRY_S = 0.2
 _RETRY_MOST_S = 5.0
 _LOOK_S = 0.1  # for another record's failure

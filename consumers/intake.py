@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
 _LOW = 2  # waiting frames: enough for the lanes not to idle while we poll
 _BUSY_S = 0.08
-_FULL_S = 0.5  # without room for so long, poll for the group's sake only
+_FULL_S = 1.0  # without room for so long, poll for the group's sake only
 _BEHIND_MS = 2000  # beyond a frame's bound: skip to the fresh end of the log rather than read it all
 _REVOKE_S = 3.0  # below the smallest useful session timeout: heartbeats stop meanwhile
 

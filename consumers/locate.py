@@ -1,6 +1,7 @@
 """From JPEG pixels to upright source pixels, and whether a JPEG is large enough."""
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from streamer.records import FrameHeader
@@ -22,16 +23,28 @@ def source_boxes(boxes: "npt.NDArray[np.float32]", header: FrameHeader) -> "npt.
     if not len(boxes):
         return boxes
     m0, m1, m2, m3, m4, m5 = header.matrix
-    limits = np.array((header.source_width, header.source_height) * 2, np.float32)
+    limits = _row(header.source_width, header.source_height)
     if m1 == m3 == 0 and m0 > 0 and m4 > 0:
         # Neither turned nor mirrored, as nearly always: left stays left.
-        moved = boxes * np.array((m0, m4) * 2, np.float32) + np.array((m2, m5) * 2, np.float32)
-        return np.clip(moved, 0, limits, out=moved)
+        moved = boxes * _row(m0, m4)
+        moved += _row(m2, m5)
+        # Not np.clip: ten times the time on a few boxes.
+        np.maximum(moved, 0, out=moved)
+        np.minimum(moved, limits, out=moved)
+        return moved
     xs, ys = boxes[:, (0, 2)], boxes[:, (1, 3)]
     across, down = m0 * xs + m1 * ys + m2, m3 * xs + m4 * ys + m5
     corners = np.stack((across.min(1), down.min(1), across.max(1), down.max(1)), axis=1)
     inside: npt.NDArray[np.float32] = np.clip(corners, 0, limits, dtype=np.float32)
     return inside
+
+
+@lru_cache(maxsize=256)
+def _row(x: float, y: float) -> "npt.NDArray[np.float32]":
+    """float32 (4,): for both corners; the same in all frames of a stream, so not made anew for each."""
+    import numpy as np
+
+    return np.array((x, y, x, y), np.float32)
 
 
 def too_small(header: FrameHeader, detector: "Detector") -> bool:

@@ -7,7 +7,7 @@ from streamer.catalog import Catalog, stream_catalog
 from streamer.records.stream import Line, StreamDefinition, Zone
 from streamer.settings import KafkaSettings
 
-_REFRESH_S = 0.5
+_REFRESH_S = 1.0
 _PATIENT_MS = 200  # for a definition that may be on its way: it is written before the stream's first frame
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _POLL_MS = 100
-_GAUGES_S = 1.0
+_GAUGES_S = 2.0
 _RETRY_S, _RETRY_MOST_S = 0.2, 5.0
 
 

@@ -13,8 +13,6 @@ from streamer.errors import SourceError, SourceUnusableError
 from streamer.retry import Backoff
 from streamer.settings import ProduceSettings
 
-_LOOK_UP_S = 0.25
-
 
 class State(StrEnum):
     """What a source is doing."""
@@ -33,7 +31,7 @@ class Reconnecting:
     """The pictures of a source that is opened again whenever a live one fails or ends. Belongs to one thread.
 
     make: makes the source anew for each connection.
-    stop: ends everything at once, a blocked read and a wait too.
+    stop: ends it with the next picture, and a wait at once; close() ends a blocked read, too.
     report: told every change of state, with the reason in one line without credentials ("" or a description).
 
     Pictures are numbered on over all connections.
@@ -46,7 +44,6 @@ class Reconnecting:
         self._backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s)
         self._source: Source | None = None
         self._lock = threading.Lock()  # a source that is made while close() runs must be closed as well
-        self._over = False
         self._past_faults = 0
         self._next_index = 0
         self._failures = 0
@@ -72,17 +69,13 @@ class Reconnecting:
             SourceUnusableError: it can't ever work.
             SourceError: a finite source broke off, or a live one failed reconnect_attempts times in a row.
         """
-        threading.Thread(target=self._watch_stop, name="stop source", daemon=True).start()
-        try:
-            while not self._stop.is_set():
-                reason = yield from self._one_connection(start_index)
-                if reason is None or self._stop.is_set():
-                    return
-                wait_s = self._backoff.next()
-                self._report(State.WAITING, f"{reason}; trying again in {wait_s:.1f} s")
-                self._stop.wait(wait_s)
-        finally:
-            self._over = True
+        while not self._stop.is_set():
+            reason = yield from self._one_connection(start_index)
+            if reason is None or self._stop.is_set():
+                return
+            wait_s = self._backoff.next()
+            self._report(State.WAITING, f"{reason}; trying again in {wait_s:.1f} s")
+            self._stop.wait(wait_s)
 
     def _one_connection(self, start_index: int) -> Generator[Picture, None, str | None]:
         """The pictures of one connection; returns why to connect again, None if there is nothing more to come."""
@@ -152,10 +145,3 @@ class Reconnecting:
         with self._lock:
             if self._source:
                 self._source.close()
-
-    def _watch_stop(self) -> None:
-        # An event can't wake a thread that is blocked in a source; closing the source does.
-        while not self._over:
-            if self._stop.wait(_LOOK_UP_S):
-                self._close_source()
-                return

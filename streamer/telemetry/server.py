@@ -5,6 +5,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -29,6 +30,7 @@ class TelemetryServer:
     def __init__(self, telemetry: TelemetrySettings, ready: Ready) -> None:
         self._telemetry, self._ready = telemetry, ready
         self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Listens.
@@ -45,7 +47,8 @@ class TelemetryServer:
             raise UsageError(
                 f"can't listen on {host}:{port}: {error.strerror}; change telemetry.port or host"
             ) from None
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="telemetry", daemon=True).start()
+        self._thread = threading.Thread(target=self._server.serve, name="telemetry", daemon=True)
+        self._thread.start()
         log.info("telemetry on http://%s:%d/metrics", host, self.port, extra={"port": self.port})
 
     @property
@@ -55,10 +58,11 @@ class TelemetryServer:
 
     def close(self) -> None:
         """Stops listening. May be called again."""
-        if self._server is not None:
-            self._server.shutdown()
+        if self._server is not None and self._thread is not None:
+            self._server.leave()
+            self._thread.join()
             self._server.server_close()
-            self._server = None
+            self._server = self._thread = None
 
     def __enter__(self) -> "TelemetryServer":
         self.start()
@@ -74,8 +78,20 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, ready: Ready) -> None:
         self.ready = ready
+        self._leaving = False
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
+
+    def serve(self) -> None:
+        """Until leave(). Not serve_forever(), which looks up so many times a second: each waking costs."""
+        while not self._leaving:
+            self.handle_request()
+
+    def leave(self) -> None:
+        """Ends serve(), by a last connection that wakes it."""
+        self._leaving = True
+        with suppress(OSError), socket.create_connection(self.socket.getsockname()[:2], timeout=1):
+            pass
 
     def server_bind(self) -> None:
         # HTTPServer's own asks the name service for our host's name, which can take seconds.
