@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from consumers.entry import Row
-from streamer.broker import connect_consumer
+from streamer.broker import connect_consumer, poll
 from streamer.errors import RecordError
 from streamer.records import Detection, Event, parse_detection
 from streamer.settings import Settings
@@ -36,7 +36,7 @@ class LogTail:
         """The next records, those of one topic in order; empty after a short wait if there are none."""
         consumer = self._open()
         found: list[Row] = []
-        for where, records in consumer.poll(timeout_ms=100).items():
+        for where, records in poll(consumer, 100).items():
             for record in records:
                 try:
                     parsed = self._parsers[where.topic](record.value or b"")

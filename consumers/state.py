@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_consumer
+from streamer.broker import connect_consumer, poll
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -66,7 +66,7 @@ class StateReader:
         newest: dict[bytes, bytes | None] = {}
         # The position, not the records, tells the end: compaction leaves holes, and transactions end with a mark.
         while self._consumer.position(where) < stop:
-            for record in self._consumer.poll(timeout_ms=100).get(where, []):
+            for record in poll(self._consumer, 100).get(where, []):
                 if record.offset < stop:
                     newest[record.key] = record.value
         return newest

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_consumer
+from streamer.broker import connect_consumer, poll
 from streamer.errors import RecordError, ServiceError
 from streamer.lifecycle import Deadline
 from streamer.records.frame import EndHeader, FrameHeader, parse_headers
@@ -144,7 +144,7 @@ def _read(consumer: "KafkaConsumer", partition: "TopicPartition", start: int, en
     while consumer.position(partition) < end:
         if stuck.passed:
             raise ServiceError(f"topic {partition.topic} gives no records")
-        for record in consumer.poll(timeout_ms=200, max_records=500).get(partition, ()):
+        for record in poll(consumer, 200, max_records=500).get(partition, ()):
             stuck = Deadline(STUCK_S)
             if record.offset < end:
                 _note(newest, record.headers, record.timestamp)

@@ -3,6 +3,7 @@
 kafka-python is imported on use: it takes a quarter of a second.
 """
 
+import logging
 import os
 import socket
 import ssl
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     Polled = dict[TopicPartition, list[ConsumerRecord]]
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 PROBE_STEP_S = 5.0
 RETRY_S = 0.2
@@ -88,8 +90,29 @@ def poll_group(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "P
 
     if consumer.group_metadata().state == MemberState.REBALANCING:
         consumer._coordinator.request_rejoin()  # no public way; without effect on a join that goes on
-    polled: Polled = consumer.poll(timeout_ms=timeout_ms, **options)
-    return polled
+    return poll(consumer, timeout_ms, **options)
+
+
+def poll(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "Polled":
+    """`consumer.poll`, which steps over what can't be read, and says so.
+
+    Who may write to a topic may write headers that are no UTF-8, or compress them by a method that kafka-python needs
+    another package for. It raises then, for ever: one such record would end every reader of its partition.
+    """
+    from kafka.errors import CorruptRecordError, UnsupportedCodecError
+
+    try:
+        polled: Polled = consumer.poll(timeout_ms=timeout_ms, **options)
+        return polled
+    except (ValueError, UnsupportedCodecError, CorruptRecordError) as error:
+        unread = consumer._fetcher._next_partition_records  # no public way to know whose records these are
+        if unread is None:
+            raise
+        where = unread.topic_partition
+        offset = consumer.position(where)
+        consumer.seek(where, offset + 1)
+        log.error("%s partition %d offset %d can't be read, stepped over: %s", *where, offset, str(error)[:200])
+        return {}
 
 
 def assign_from_beginning(consumer: "KafkaConsumer", partitions: "Sequence[TopicPartition]") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from streamer.broker import assign_from_beginning, connect_consumer, connect_producer, kafka_error, topic_missing
+from streamer.broker import assign_from_beginning, connect_consumer, connect_producer, kafka_error, poll, topic_missing
 from streamer.errors import ServiceError, UsageError
 from streamer.records.stream import PipelineDefinition, StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
@@ -61,9 +61,9 @@ class Catalog(Generic[T]):
         if self._consumer is None:
             raise RuntimeError("open() comes first")
         changed: set[str] = set()
-        for records in self._consumer.poll(timeout_ms=timeout_ms).values():
+        for records in poll(self._consumer, timeout_ms).values():
             for record in records:
-                key = record.key.decode(errors="replace")
+                key = (record.key or b"").decode(errors="replace")
                 changed.add(key)
                 self._apply(key, record.value)
         return changed

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
 
-from streamer.broker import connect_consumer, topic_missing
+from streamer.broker import connect_consumer, poll, topic_missing
 from streamer.errors import RecordError, ServiceError
 from streamer.mirror import Keys, connect_redis, redis_error
 from streamer.records import Detection, Event, Result, parse_detection
@@ -120,7 +120,7 @@ class Reader(Generic[R]):
         self.open()
         assert self._consumer is not None
         with _kafka_errors(self._topic):
-            polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000))
+            polled = poll(self._consumer, round(timeout_s * 1000))
         records = (record for batch in polled.values() for record in batch if not self._is_behind_end(record))
         parsed = (self._parsed(record) for record in records)
         return [record for record in parsed if record is not None and self._is_wanted(record)]

@@ -1,0 +1,68 @@
+"""Records of strangers on topic `frames`, such as no producer of ours writes: a worker goes on with the next."""
+
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer, codec
+from kafka.record import default_records
+
+from streamer.broker import connect_producer
+from streamer.records import EndHeader, FrameId
+from streamer.settings import Settings
+from streamer.topics import topic_names
+from tests.integration.test_worker import changed
+from tests.integration.worker_rig import Rig, ends, header, jpeg, make_model, outline, running
+
+
+@pytest.fixture
+def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(changed(settings, model=str(make_model(tmp_path / "thing.onnx"))))
+    yield rig
+    rig.close()
+
+
+class NotUtf8(str):
+    """The key of a header, as another program may write it."""
+
+    def encode(self, *_: Any) -> bytes:
+        return b"\xff\xfe"
+
+
+def stored_lz4(payload: Any) -> bytes:
+    """An LZ4 frame of one block that is not compressed: https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md."""
+    data = bytes(payload)
+    return bytes.fromhex("04224d18604082") + struct.pack("<I", len(data) | 1 << 31) + data + bytes(4)
+
+
+def put_compressed(rig: Rig, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """A batch in a format that kafka-python needs another package for."""
+    with monkeypatch.context() as patched:
+        known = KafkaProducer._COMPRESSORS
+        patched.setitem(known, "lz4", (lambda: True, known["lz4"][1]))
+        patched.setattr(codec, "has_lz4", lambda: True)
+        patched.setattr(default_records, "lz4_encode", stored_lz4)
+        topic = topic_names(rig.settings.kafka).frames
+        with closing(connect_producer(rig.settings.kafka, compression_type="lz4", linger_ms=200)) as producer:
+            for sent in [producer.send(topic, jpeg(n), b"a") for n in range(count)]:
+                sent.get(timeout=20)
+
+
+def test_records_that_can_t_be_read_do_not_stop_the_rest(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.define("a")
+    rig.put(header("a", 0))
+    rig.put_raw(b"a", b"value", [(NotUtf8("name"), b"value")])
+    rig.put(header("a", 1))
+    put_compressed(rig, monkeypatch, 5)
+    rig.put(header("a", 2))
+    rig.put_raw(b"a", None)
+    rig.put_raw(None, b"", [("ce_type", b"streamer.frame.v1"), ("ce_type", b"")])
+    with running(rig.settings):
+        rig.put(header("a", 3))
+        put_compressed(rig, monkeypatch, 1)
+        rig.put(EndHeader("a", FrameId(1, 4), 1))
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == ["0", "1", "2", "3", "4 end"]
