@@ -275,10 +275,10 @@ def test_doctor_names_missing_rights_by_role(broker: Secured, prefixes: dict[str
     assert "poor has no right to topic closed." in found[1]
     assert found[2:] == [
         "note rights are not enough for a producer, should this be one: READ and WRITE on closed.frames, "
-        "READ on closed.streams, READ on closed.pipelines",
+        "READ on closed.streams, READ on closed.pipelines, READ on group closed.producers",
         "bad rights are missing for a worker: grant READ on closed.frames, READ and WRITE on closed.detections, "
         "WRITE on closed.frames.dead, READ and WRITE on closed.events, READ and WRITE on closed.state, "
-        "READ on closed.streams, READ and WRITE on closed.pipelines",
+        "READ on closed.streams, READ and WRITE on closed.pipelines, READ on group closed.detect.main",
         "note rights are not enough for a reader, should this be one: READ on closed.detections, READ on closed.events",
     ]
 
