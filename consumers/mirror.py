@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import closing
 
+from redis.exceptions import ResponseError
+
 from consumers import metrics
 from consumers.entry import Channel, Row
 from consumers.log_tail import LogTail
@@ -35,6 +37,9 @@ class Mirror(threading.Thread):
 
     A partition is either live, its records come through the queue, or behind: its records are dropped here,
     only the newest id per channel is remembered, and the log is read until those ids have been seen.
+
+    A Redis that has lost something, emptied or begun anew, may have lost what nothing is written to now: all
+    partitions are compared then, by the newest id that each channel has had.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,6 +48,7 @@ class Mirror(threading.Thread):
         self._pipeline = settings.detect.pipeline
         self._queue: deque[Rows] = deque()
         self._behind: dict[int, Targets] = {}
+        self._newest: dict[int, Targets] = {}
         self._changed = threading.Condition()
         self._stopping = False
         self._writer = RedisWriter(settings)
@@ -69,6 +75,7 @@ class Mirror(threading.Thread):
                 self._drop_queue()
             live = []
             for row in rows:
+                self._newest.setdefault(row.partition, {})[row.channel] = row.id
                 if row.partition in self._behind:
                     self._behind[row.partition][row.channel] = row.id
                 else:
@@ -82,7 +89,8 @@ class Mirror(threading.Thread):
         """Before anything newer is written, has Redis compared with the newest committed ids per channel."""
         with self._changed:
             targets = {Channel("detections", stream): id for stream, id in newest.items()}
-            self._behind[partition] = targets | {Channel("events", stream): id for stream, id in events.items()}
+            targets |= {Channel("events", stream): id for stream, id in events.items()}
+            self._behind[partition], self._newest[partition] = targets, dict(targets)
             self._changed.notify()
 
     def forget(self, partitions: set[int]) -> None:
@@ -90,6 +98,7 @@ class Mirror(threading.Thread):
         with self._changed:
             for partition in partitions:
                 self._behind.pop(partition, None)
+                self._newest.pop(partition, None)
 
     def stop(self, timeout_s: float) -> None:
         """Writes what waits, for `timeout_s` at most; the rest the partitions' next owners repair."""
@@ -109,6 +118,8 @@ class Mirror(threading.Thread):
             except Exception as error:
                 # The edge of a thread. Whatever it was, the log still has the records: say so, wait, read it.
                 self._errors.inc()
+                if isinstance(error, ResponseError):
+                    self._compare_all()
                 wait = backoff.next()
                 reason = str(redis_error(self._settings.redis, error))
                 log.warning("results are not mirrored, trying again in %.1f s: %s", wait, reason)
@@ -144,6 +155,12 @@ class Mirror(threading.Thread):
             for row in rows:
                 self._behind.setdefault(row.partition, {})[row.channel] = row.id
         self._queue.clear()
+
+    def _compare_all(self) -> None:
+        with self._changed:
+            self._drop_queue()
+            for partition, targets in self._newest.items():
+                self._behind[partition] = {**targets, **self._behind.get(partition, {})}
 
     def _repair(self, partition: int) -> None:
         """Writes what the log has and Redis has not, then makes the partition live again."""

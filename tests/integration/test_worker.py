@@ -242,6 +242,33 @@ def test_an_emptied_redis_fills_itself_from_the_log(rig: Rig, restarted: bool) -
         wait_until(lambda: rig.mirrored("a") == rows)
 
 
+def test_an_emptied_redis_gets_back_what_nothing_is_written_to_now(rig: Rig) -> None:
+    streams = [f"s{number}" for number in range(4)]  # on more than one partition
+    rig.define(*streams, track=True)
+    with running(rig.settings):
+        for stream in streams:
+            for sequence in range(6):
+                rig.put(header(stream, sequence, source_time=sequence / 10))
+        rows = rig.detections(lambda rows: len(rows) == 24)
+        events = rig.events(lambda rows: len(rows) == 4)
+        held = rows + events
+        wait_until(lambda: _everything(rig, streams) == by_id(held))
+        with connect_redis(rig.settings.redis) as client:
+            client.delete(*client.keys(f"{rig.settings.redis.prefix}*"))
+        rig.put(header("s0", 6, source_time=0.6))
+        held += [row for row in rig.detections(lambda rows: len(rows) == 25) if row not in rows]
+        wait_until(lambda: _everything(rig, streams) == by_id(held))
+
+
+def by_id(rows: list[Any]) -> list[Any]:
+    """In an order of their own."""
+    return sorted(rows, key=lambda row: (row["kind"], row.get("sensorId") or row["sensor"]["id"], row["id"]))
+
+
+def _everything(rig: Rig, streams: list[str]) -> list[Any]:
+    return by_id([row for stream in streams for row in (*rig.mirrored(stream), *rig.mirrored_events(stream))])
+
+
 def test_a_worker_starts_without_its_redis_and_fills_it_when_it_comes(rig: Rig, tmp_path: Path) -> None:
     (port,) = free_ports((0,))
     address = rig.settings.redis.model_copy(update={"url": f"redis://127.0.0.1:{port}/0"})
