@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Committed = Callable[[list[Row]], None]
+Committed = Callable[[list[Row], bool], None]
 PlainCommit = Callable[[dict[int, tuple[int, str]]], None]
 Follow = Callable[[Batch], None]
 # A transaction costs 5 to 9 ms of CPU whatever is in it: more than _FEW results within an interval share one for up
@@ -50,8 +50,9 @@ _LOOK_S = 0.1  # for another record's failure
 class Committer(threading.Thread):
     """The thread that owns the transactional producer.
 
-    follow gets each batch once, in order, before its records are written. after_commit gets the rows in order,
-    once each; plain_commit gets the offsets when transactions are off. failed: the error that ended the thread.
+    follow gets each batch once, in order, before its records are written. after_commit gets the rows in order, once
+    each, and whether it is certain that they are the ones that were committed; plain_commit gets the offsets when
+    transactions are off. failed: the error that ended the thread.
     """
 
     def __init__(
@@ -129,10 +130,10 @@ class Committer(threading.Thread):
             return
         self._follow(batch)
         batch.rows = [Row(partition, record, record.to_json()) for partition, record in (*batch.records, *batch.events)]
-        self._write(batch)
+        certain = self._write(batch)
         self._ledger.settle()
         self._time.observe(time.monotonic() - began)
-        self._after_commit(batch.rows)
+        self._after_commit(batch.rows, certain)
         self._count(batch)
         self._pause(batch, time.monotonic() - began)
 
@@ -145,8 +146,11 @@ class Committer(threading.Thread):
         interval_s *= min(max(len(batch.records) / _FEW, 1), _STRETCH)
         self._stop_event.wait(max(0.0, interval_s - spent_s))
 
-    def _write(self, batch: Batch) -> None:
-        """Returns when the batch is committed, or belongs to somebody else."""
+    def _write(self, batch: Batch) -> bool:
+        """Returns when the batch is committed, or belongs to somebody else.
+
+        False: its offsets are committed, but by whom wasn't heard: a worker that was frozen may have a successor.
+        """
         from kafka.errors import KafkaError
 
         tries = Retry(_RETRY_S, _RETRY_MOST_S, self._settings.detect.retry_timeout_s)
@@ -155,17 +159,17 @@ class Committer(threading.Thread):
                 if self._producer is None:
                     self.open()
                     if self._settings.detect.transactions and self._is_committed(batch):
-                        return
+                        return False
                 self._attempt(batch)
                 self._metrics["done"].inc()
-                return
+                return True
             except (KafkaError, ServiceError) as error:
                 self._metrics["aborted"].inc()
                 self._drop_producer()
                 if judge(error) is Fault.TAKEN or not self._still_ours(batch):
                     log.warning("a batch of %d frames belongs to another worker now: %s", len(batch.entries), error)
                     batch.rows.clear()
-                    return
+                    return True
                 self._wait_out(error, tries)
 
     def _wait_out(self, error: Exception, tries: Retry) -> None:

@@ -68,11 +68,17 @@ class Mirror(threading.Thread):
                 raise
             log.warning("%s. Until it answers, results are on Kafka alone", error)
 
-    def write(self, rows: Rows) -> None:
-        """Takes committed records, in order."""
+    def write(self, rows: Rows, certain: bool = True) -> None:
+        """Takes committed records, in order.
+
+        certain: False: another worker may have committed others in their place; what is in the log is copied.
+        """
         with self._changed:
-            if len(self._queue) >= _QUEUE:
+            if len(self._queue) >= _QUEUE or not certain:
                 self._drop_queue()
+            if not certain:
+                for row in rows:
+                    self._behind.setdefault(row.partition, {})
             live = []
             for row in rows:
                 self._newest.setdefault(row.partition, {})[row.channel] = row.id

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +415,26 @@ def aborted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
             complete(self, batch, response)
 
     monkeypatch.setattr(Sender, "_complete_batch", failing)
+
+
+def test_redis_takes_from_the_log_what_another_worker_may_have_committed(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a freeze, in which the successor has come as far, with records of its own."""
+    attempt, failures = Committer._attempt, iter([True])
+
+    def beaten(self: Committer, batch: Batch) -> None:
+        attempt(self, batch)
+        if next(failures, False):
+            batch.rows = [replace(row, value=row.value.replace(b"thing", b"mine!")) for row in batch.rows]
+            raise KafkaTimeoutError("the broker's answer did not come")
+
+    monkeypatch.setattr(Committer, "_attempt", beaten)
+    rig.define("a")
+    with running(rig.settings):
+        rig.put_run("a", 12)
+        rows = rig.detections(ends("a"))
+        wait_until(lambda: rig.mirrored("a") == rows)
 
 
 @pytest.mark.parametrize("fail", [never_sent, aborted_meanwhile])
