@@ -46,6 +46,9 @@ bench: $(VENV)/.tested ## what the service costs over the plainest loop: CLIP=cl
 chaos: $(VENV)/.tested ## kill -9 and SIGSTOP at random, and a verdict, into build/chaos.json: SEED=1 MINUTES=30 or FAULTS=100
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS))
 
+soak: $(VENV)/.tested ## many streams and faults for long: does anything grow? into build/soak.json: MINUTES=60
+	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)
+
 test-gpu: $(VENV)/.gpu ## what only a machine with an NVIDIA GPU can test
 	STREAMER_TEST_GPU=1 $(BIN)/pytest tests/gpu tests/kernels tests/tensorrt
 

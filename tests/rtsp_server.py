@@ -1,8 +1,9 @@
 """A looping RTSP camera for tests. Runs under the system's Python, where GStreamer's bindings are.
 
-    /usr/bin/python3 rtsp_server.py CLIP.mp4 [--port N] [--user U --password P --auth basic|digest]
+    /usr/bin/python3 rtsp_server.py CLIP.mp4 [--then CLIP.mp4] [--port N] [--user U --password P --auth basic|digest]
 
-Serves the H.264 of CLIP at rtsp://127.0.0.1:PORT/live without transcoding it; prints the port when ready.
+Serves the H.264 of CLIP, or of both by turns, at rtsp://127.0.0.1:PORT/live without transcoding it; prints the port
+when ready.
 """
 
 import argparse
@@ -37,6 +38,16 @@ def read_access_units(clip):
     start = min(unit[2] for unit in units)
     span = units[-1][2] + units[-1][3] - start
     return [(data, pts - start, dts - start) for data, pts, dts, _ in units], span
+
+
+def read_all(clips):
+    """The same of several clips, one behind the other."""
+    everything, length = [], 0
+    for clip in clips:
+        units, span = read_access_units(clip)
+        everything += [(data, pts + length, dts + length) for data, pts, dts in units]
+        length += span
+    return everything, length
 
 
 class Loop:
@@ -78,13 +89,14 @@ def protect(server, factory, user, password, method):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("clip")
+    parser.add_argument("--then", action="append", default=[])
     parser.add_argument("--port", default="0")
     parser.add_argument("--user")
     parser.add_argument("--password")
     parser.add_argument("--auth", choices=("basic", "digest"), default="basic")
     arguments = parser.parse_args()
     Gst.init(None)
-    loop = Loop(*read_access_units(arguments.clip))
+    loop = Loop(*read_all([arguments.clip, *arguments.then]))
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(arguments.port)

@@ -1,4 +1,4 @@
-"""The whole service as processes over a Kafka and a Redis of its own: 8 streams, 2 producers, 2 workers."""
+"""The whole service as processes over a Kafka and a Redis of its own: two producers, two workers."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from typing import Any
 
 from streamer.catalog import write_definitions
 from streamer.mirror import Keys
-from streamer.records.stream import StreamDefinition, parse_definition
+from streamer.records.stream import StreamDefinition
 from streamer.settings import Settings, load
 from streamer.stack.ports import free_ports
 from streamer.topics import topic_names
@@ -99,8 +99,8 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path) -> Iterator[Scene]:
-    """Everything started and giving results; nothing is left of it at the end.
+def scene(folder: Path, count: int = 8) -> Iterator[Scene]:
+    """Everything started and giving results of `count` streams; nothing is left of it at the end.
 
     Raises:
         TimeoutError: it does not get so far.
@@ -122,7 +122,7 @@ def scene(folder: Path) -> Iterator[Scene]:
         ports = {"broker": kafka_port, "redis": redis_port}
         _wait(lambda: all(map(supervised.listens, ports.values())), "Kafka and Redis do not answer")
         create_topics(settings)
-        streams = _define(settings, folder)
+        streams = _define(settings, folder, count)
         processes = _services(folder, found)
         for process in processes.values():
             stack.callback(process.stop)
@@ -142,22 +142,23 @@ def _wait(condition: Callable[[], bool], otherwise: str) -> None:
         time.sleep(_TICK_S)
 
 
-def _define(settings: Settings, folder: Path) -> list[str]:
-    """Four files, again and again, of which every frame counts; four live sources of both other treatments."""
+def _define(settings: Settings, folder: Path, count: int) -> list[str]:
+    """Half of them files, again and again, of which every frame counts; half live, of both other treatments."""
     clip = make_clip(folder / "clip.avi", frames=100, fps=5)
     zone = {"name": "middle", "points": [[10, 10], [54, 10], [54, 40], [10, 40]]}
+    file = {"source": str(clip), "loop": True, "freshness": "every", "track": True, "zones": [zone]}
+    live = {"source": "synthetic:?size=96x64&fps=5"}
     treatments: list[dict[str, Any]] = [
-        *[{"source": str(clip), "loop": True, "freshness": "every", "track": True, "zones": [zone]}] * 4,
-        *[{"source": "synthetic:?size=96x64&fps=5", "freshness": "latest", "track": True}] * 2,
-        *[{"source": "synthetic:?size=96x64&fps=5", "freshness": "bounded:3000"}] * 2,
+        *(file, {**live, "freshness": "latest", "track": True}),
+        *(file, {**live, "freshness": "bounded:3000"}),
     ]
-    named = {f"s{number}": treatment for number, treatment in enumerate(treatments)}
     definitions = {
-        name: parse_definition(StreamDefinition, {"id": name, **treatment}).to_json()
-        for name, treatment in named.items()
+        f"s{number}": StreamDefinition.model_validate({"id": f"s{number}", **treatments[number % len(treatments)]})
+        for number in range(count)
     }
-    write_definitions(settings.kafka, topic_names(settings.kafka).streams, definitions)
-    return list(named)
+    values = {name: definition.to_json() for name, definition in definitions.items()}
+    write_definitions(settings.kafka, topic_names(settings.kafka).streams, values)
+    return list(values)
 
 
 def _services(folder: Path, found: dict[str, dict[str, Any]]) -> dict[str, Supervised]:

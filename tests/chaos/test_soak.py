@@ -1,0 +1,36 @@
+"""What counts as growth."""
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos.soak import Sample, growth, is_flat
+
+USUAL = Sample(rss_mb=200.0, threads=12, sockets=8, files=20)
+
+
+@pytest.mark.parametrize(
+    ("change", "flat"),
+    [
+        ({}, True),
+        ({"rss_mb": 209.0}, True),
+        ({"rss_mb": 211.0}, False),
+        ({"threads": 14}, True),
+        ({"threads": 15}, False),
+        ({"sockets": 11}, False),
+        ({"files": 23}, False),
+    ],
+)
+def test_the_last_window_is_set_against_the_second(change: dict[str, float], flat: bool) -> None:
+    warming_up = [replace(USUAL, rss_mb=100.0, threads=3)] * 20
+    steady = [USUAL] * 60
+    outlier = [replace(USUAL, threads=90)]
+    assert is_flat(growth(warming_up + steady + outlier + [replace(USUAL, **change)] * 19)) is flat
+
+
+def test_a_process_is_looked_at() -> None:
+    now = Sample.of(os.getpid())
+    assert now.rss_mb > 10
+    assert now.threads >= 1
+    assert now.files >= 1
