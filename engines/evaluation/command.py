@@ -15,14 +15,22 @@ EXAMPLES = (
     "streamer evaluate street.onnx streetset",
     "streamer evaluate street.onnx streetset --compare yolox_nano.onnx        both, picture by picture",
     "streamer evaluate int8.onnx streetset --engine openvino --compare fp32.onnx --compare-engine onnxruntime",
+    "streamer evaluate kinds.onnx crops                                       a classifier: what it takes for what",
     "streamer evaluate street.onnx data.yaml --split train --limit 500 --json figures.json",
 )
+
+_FOR_DETECTORS = ("sources", "labelled", "compare", "compare_engine", "head", "padding")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("model", metavar="MODEL", help="ONNX file of a detector")
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="COCO json or YOLO txt: a folder or its file")
+    parser.add_argument("model", metavar="MODEL", help="ONNX file of a detector, or of a classifier")
+    parser.add_argument(
+        "dataset",
+        type=Path,
+        metavar="DATASET",
+        help="COCO json or YOLO txt: a folder or its file; for a classifier a folder with val/CLASS/",
+    )
     parser.add_argument("--split", default="val", metavar="NAME", help="part of the data set (default: val)")
     parser.add_argument("--sources", metavar="A,B", help="only pictures from these sources (default: all)")
     parser.add_argument(
@@ -52,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     from streamer.commands.progress import counting
 
     _check(arguments)
+    if _of_classifier(arguments.model):
+        return _run_classifier(arguments)
     dataset = _dataset(arguments)
     for problem in dataset.problems:
         print(problem, file=sys.stderr)
@@ -64,6 +74,55 @@ def run(arguments: argparse.Namespace) -> int:
         _write(arguments.json, to_json(found, str(arguments.dataset), arguments.split, arguments.threads))
     if arguments.json != "-":
         print(table(found))
+    return 0
+
+
+def _of_classifier(model: str) -> bool:
+    """Whether it is the file of one; what it is instead, others will tell."""
+    from engines.classifier import is_classifier
+    from engines.onnx_file import read_onnx
+    from streamer.errors import ModelError
+    from streamer.models import model_path
+
+    try:
+        return is_classifier(read_onnx(model_path(model)))
+    except ModelError:
+        return False
+
+
+def _run_classifier(arguments: argparse.Namespace) -> int:
+    """Prints what the classifier takes for what."""
+    import sys
+    from dataclasses import replace
+
+    from engines.classifier import open_classifier
+    from engines.evaluation.classification import classification_json, classification_table, evaluate_classifier
+    from engines.evaluation.subset import spread
+    from engines.training.classify.folders import read_split
+    from streamer.commands.progress import counting
+    from streamer.errors import UsageError
+    from streamer.settings import load
+
+    for name in _FOR_DETECTORS:
+        if getattr(arguments, name):
+            raise UsageError(f"--{name.replace('_', '-')} is for detectors, and {arguments.model} is a classifier")
+    pictures = read_split(arguments.dataset, arguments.split)
+    if arguments.limit:
+        pictures = replace(pictures, files=spread(pictures.files, arguments.limit))
+    engine = arguments.engine or load(arguments.config).detect.engine
+    classifier = open_classifier(Path(arguments.model), engine, arguments.threads)
+    try:
+        with counting("pictures") as one_more:
+            found = evaluate_classifier(classifier, pictures, one_more)
+    finally:
+        classifier.close()
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    if arguments.json:
+        content = classification_json(found, str(arguments.dataset), arguments.split, arguments.threads)
+        _write(arguments.json, content)
+    if arguments.json != "-":
+        print(classification_table(found))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from streamer.errors import UsageError
 
 if TYPE_CHECKING:
     from engines.training.dataset import Dataset
+
+T = TypeVar("T")
 
 
 def of_sources(dataset: "Dataset", sources: Sequence[str]) -> "Dataset":
@@ -29,6 +31,10 @@ def of_sources(dataset: "Dataset", sources: Sequence[str]) -> "Dataset":
 
 def at_most(dataset: "Dataset", count: int) -> "Dataset":
     """`count` pictures, spread evenly; all, if there are no more."""
-    everything = dataset.pictures
-    numbers = np.linspace(0, len(everything) - 1, min(count, len(everything))).round().astype(int)
-    return replace(dataset, pictures=tuple(everything[number] for number in numbers))
+    return replace(dataset, pictures=spread(dataset.pictures, count))
+
+
+def spread(things: Sequence[T], count: int) -> tuple[T, ...]:
+    """`count` of them, spread evenly; all, if there are no more."""
+    numbers = np.linspace(0, len(things) - 1, min(count, len(things))).round().astype(int)
+    return tuple(things[number] for number in numbers)

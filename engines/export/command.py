@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from engines.export.measuring import measured
 
     model = _source(arguments)
+    _check_task(arguments, model)
     test = _dataset(arguments.measure or arguments.calibrate, arguments.split)
     if test and arguments.limit:
         test = at_most(test, arguments.limit)
@@ -81,6 +82,16 @@ def _check(arguments: argparse.Namespace) -> None:
         if given is not None and given < least:
             raise UsageError(f"--{name} is {given}; give at least {least}")
     _check_output(arguments)
+
+
+def _check_task(arguments: argparse.Namespace, model: Any) -> None:
+    """What is measured here, and 8 bits, which are chosen by what is measured, are for detectors."""
+    from streamer.errors import UsageError
+
+    classifier = any(each.key == "task" and each.value == "classify" for each in model.metadata_props)
+    if classifier and (arguments.measure or arguments.calibrate):
+        name = "measure" if arguments.measure else "calibrate"
+        raise UsageError(f"--{name} is for detectors; `streamer evaluate` measures a classifier")
 
 
 def _check_output(arguments: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from engines.export.layers import GraphWriter, write_layers
 from engines.training.network import LARGEST_DISTANCE, STRIDES, anchors
 
 OPSET = 17
-_IR_VERSION = 8  # that of opset 17's time: readers of 2022 and later take it
+IR_VERSION = 8  # that of opset 17's time: readers of 2022 and later take it
 IMAGE, OUTPUT = "images", "output0"  # the names that Ultralytics gives
 
 
@@ -43,7 +43,7 @@ def detector_model(network: nn.Module, classes: int, size: int, batch: int, prop
         list(writer.weights.values()),
     )
     opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="streamer")
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="streamer")
     helper.set_model_props(model, dict(properties))
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -5,27 +5,35 @@ Source: Ultralytics, `ultralytics/engine/exporter.py` (Exporter.__call__).
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from streamer import __version__
 
+_KINDS = {"detect": "Detector", "classify": "Classifier"}
+
 
 def metadata(
-    names: Sequence[str], size: int, batch: int, license_name: str, made: datetime | None = None
+    names: Sequence[str],
+    size: int,
+    batch: int,
+    license_name: str,
+    task: Literal["detect", "classify"] = "detect",
+    made: datetime | None = None,
 ) -> dict[str, str]:
-    """Of a detector with square input. batch: pictures per inference, 0: any number. made: when; None: now."""
-    return {
-        "description": f"Detector of {', '.join(names)}",
+    """Of a network with square input. batch: pictures per inference, 0: any number. made: when; None: now."""
+    found = {
+        "description": f"{_KINDS[task]} of {', '.join(names)}",
         "author": "streamer",
         "date": (made or datetime.now(UTC)).isoformat(timespec="seconds"),
         "version": __version__,
         "license": license_name,
         "docs": "docs/models.md",
-        "stride": "32",
-        "task": "detect",
+        "stride": "32" if task == "detect" else "1",
+        "task": task,
         "batch": str(batch or 1),
         "imgsz": str([size, size]),
         "names": str(dict(enumerate(names))),
         "args": str({"batch": batch or 1, "dynamic": not batch, "half": False, "int8": False, "nms": False}),
         "channels": "3",
-        "end2end": "False",
     }
+    return {**found, "end2end": "False"} if task == "detect" else found

@@ -32,18 +32,40 @@ def from_checkpoint(path: Path, shape: Shape) -> Any:
         UsageError: PyTorch is not installed, or there can be no such size.
     """
     try:
-        from engines.export.detector_graph import detector_model
-        from engines.training.checkpoint import load_checkpoint
+        from engines.training.checkpoint import read_content
+        from engines.training.classify.checkpoint import FORMAT as CLASSIFIER
     except ImportError:
         raise UsageError("reading a checkpoint needs PyTorch: pip install 'streamer[train]'") from None
-    from engines.export.metadata import metadata
+    return _classifier(path, shape) if read_content(path)["format"] == CLASSIFIER else _detector(path, shape)
 
-    checkpoint = load_checkpoint(path, "cpu")
-    size = shape.size or checkpoint.size
-    if size < _STRIDE or size % _STRIDE:
-        raise UsageError(f"--size {size}: give a multiple of {_STRIDE}")
+
+def _detector(path: Path, shape: Shape) -> Any:
+    from engines.export.detector_graph import detector_model
+    from engines.export.metadata import metadata
+    from engines.training.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    size = _size(shape, checkpoint.size)
     properties = metadata(checkpoint.names, size, shape.batch, shape.license_name)
     return detector_model(checkpoint.network(), len(checkpoint.names), size, shape.batch, properties)
+
+
+def _classifier(path: Path, shape: Shape) -> Any:
+    from engines.export.classifier_graph import classifier_model
+    from engines.export.metadata import metadata
+    from engines.training.classify.checkpoint import load_classifier
+
+    checkpoint = load_classifier(path)
+    size = _size(shape, checkpoint.size)
+    properties = metadata(checkpoint.names, size, shape.batch, shape.license_name, "classify")
+    return classifier_model(checkpoint.network(), len(checkpoint.names), size, shape.batch, properties)
+
+
+def _size(shape: Shape, trained: int) -> int:
+    size = shape.size or trained
+    if size < _STRIDE or size % _STRIDE:
+        raise UsageError(f"--size {size}: give a multiple of {_STRIDE}")
+    return size
 
 
 def from_onnx(path: Path) -> Any:

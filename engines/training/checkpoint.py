@@ -5,7 +5,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,12 @@ from engines.training.network import Convolution, Network, NetworkConfig, build_
 from streamer.errors import ModelError
 
 FORMAT = "streamer detector 1"
+_OURS = "streamer "
 # What torch's unpickler raises in a file that is not its own.
 _FOREIGN = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, AttributeError, IndexError)
+
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +49,7 @@ class Checkpoint:
         return fused(self.plain_network())
 
 
-def fused(network: Network) -> Network:
+def fused(network: AnyNetwork) -> AnyNetwork:
     """`network` itself, changed: its batch normalisations have become part of the convolutions before them."""
     network.eval().requires_grad_(False)
     for module in network.modules():
@@ -60,18 +64,22 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, half: bool = False) -> N
 
     half: the weights as float16, which loses nothing that shows and halves the file.
     """
-    weights = {key: _stored(value, half) for key, value in checkpoint.weights.items()}
     content = {
         "format": FORMAT,
         "config": asdict(checkpoint.config),
         "names": list(checkpoint.names),
         "size": checkpoint.size,
-        "weights": weights,
+        "weights": stored(checkpoint.weights, half),
         "training": checkpoint.training,
     }
+    write_content(path, content)
+
+
+def write_content(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a checkpoint's file, or leaves the old one as it is if that fails half-way."""
     unfinished = path.with_name(f"{path.name}.unfinished")
     with unfinished.open("wb") as file:
-        torch.save(content, file)
+        torch.save(dict(content), file)
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
@@ -83,24 +91,42 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     Raises:
         ModelError: there is no such file, or it is none of ours.
     """
+    content = read_content(path, device)
+    if content["format"] != FORMAT:
+        raise ModelError(f"{path}: this is a checkpoint ({content['format']}), but not of a detector")
+    config: dict[str, Any] = content["config"]
+    weights = restored(content["weights"])
+    return Checkpoint(
+        NetworkConfig(**config), tuple(content["names"]), content["size"], weights, content.get("training")
+    )
+
+
+def read_content(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What a checkpoint's file holds, of whatever format of ours; runs no code from it.
+
+    Raises:
+        ModelError: there is no such file, or it is none of ours.
+    """
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
         raise ModelError(f"{path}: can't be read: {error.strerror}; name a checkpoint of `streamer train`") from None
     except _FOREIGN as error:
         raise ModelError(f"{path}: not a checkpoint of `streamer train`, or damaged: {_first_line(error)}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or not str(content.get("format")).startswith(_OURS):
         raise ModelError(f"{path}: this PyTorch file is not a checkpoint of `streamer train`")
-    config: dict[str, Any] = content["config"]
-    weights = {key: value.float() if value.is_floating_point() else value for key, value in content["weights"].items()}
-    return Checkpoint(
-        NetworkConfig(**config), tuple(content["names"]), content["size"], weights, content.get("training")
-    )
+    return content
 
 
-def _stored(value: Tensor, half: bool) -> Tensor:
-    value = value.detach().cpu()
-    return value.half() if half and value.is_floating_point() else value.clone()
+def stored(weights: Mapping[str, Tensor], half: bool) -> dict[str, Tensor]:
+    """Weights as they are written: copies in main memory, those that aren't whole numbers as float16 if `half`."""
+    copies = {key: value.detach().cpu() for key, value in weights.items()}
+    return {key: value.half() if half and value.is_floating_point() else value.clone() for key, value in copies.items()}
+
+
+def restored(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as they are used: float32 again."""
+    return {key: value.float() if value.is_floating_point() else value for key, value in weights.items()}
 
 
 def _first_line(error: BaseException) -> str:

