@@ -72,6 +72,7 @@ class Intake:
         consumer = connect_consumer(
             kafka,
             group_id=self._names.worker_group(self._settings.detect.pipeline),
+            group_instance_id=kafka.instance if self._settings.detect.static_membership else None,
             max_partition_fetch_bytes=2 << 20,
             fetch_max_bytes=16 << 20,
             fetch_max_wait_ms=500,

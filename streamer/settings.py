@@ -130,6 +130,9 @@ class DetectSettings(_Section):
     batch_wait_ms: float = Field(5, ge=0, le=1000, description="a batch that isn't full goes after this")
     queue: int = Field(16, ge=1, le=1024, description="frames waiting for inference, all streams")
     commit_interval_ms: int = Field(75, ge=1, le=10_000, description="results of so long are committed together")
+    static_membership: bool = Field(
+        False, description="keep the partitions over a restart, by kafka.instance; see docs/operations.md"
+    )
     transactions: bool = Field(True, description="false: at least once, results may double after a crash")
     transaction_timeout_ms: int = Field(3000, ge=1000, le=60_000)
     allow_upscale: bool = Field(False, description="take pictures smaller than the model needs")
@@ -191,6 +194,12 @@ class Settings(_Section):
     tensorrt: TensorRtSettings = TensorRtSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     stack: StackSettings = StackSettings()
+
+    @model_validator(mode="after")
+    def _instance(self) -> "Settings":
+        if self.detect.static_membership and not self.kafka.instance:
+            raise ValueError("detect.static_membership needs kafka.instance, a name that stays over a restart")
+        return self
 
 
 def load(

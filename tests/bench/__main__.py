@@ -27,9 +27,10 @@ from tests.bench.service import Cost, Scenario
 FULL_SPEED = Scenario("full speed, network size")
 FULL_SIZE = Scenario("full speed, full size", transport="full")
 PLAIN = Scenario("full speed, at least once", transactions=False)
+TRACKED = Scenario("full speed, once, tracked", track=True)
 REALTIME = Scenario("8 streams in real time", realtime=True, streams=8, sessions=2)
 ONE_LIVE = Scenario("1 stream in real time", realtime=True)
-SCENARIOS = (FULL_SPEED, FULL_SIZE, PLAIN, REALTIME, ONE_LIVE)
+SCENARIOS = (FULL_SPEED, FULL_SIZE, PLAIN, TRACKED, REALTIME, ONE_LIVE)
 
 
 def main() -> None:
@@ -132,12 +133,19 @@ def summary(floors: dict[str, list[floor.Floor]], costs: dict[str, list[Cost]]) 
         "ratio_without_network_realtime": ratio(costs[REALTIME.name], low, without_network=True),
         "ratio_full_size": ratio(costs[FULL_SIZE.name], full),
         "ratio_without_transactions": ratio(costs[PLAIN.name], low),
+        "ratio_once_and_tracked_to_at_least_once": between(costs[TRACKED.name], costs[PLAIN.name]),
         "latency_ms": {f"p{rank}": at(latencies, rank) for rank in (50, 95, 99)},
         "stage_sum_ms": sum(stages.values()) + commit_ms,
         "stages_ms": {**stages, "commit": commit_ms},
         "floor_by_stage_cpu_ms": {name: median([run.cpu_ms[name] for run in low]) for name in floor.STAGES},
         "by_scenario": {name: by_part(runs) for name, runs in costs.items()},
     }
+
+
+def between(of: list[Cost], to: list[Cost]) -> float:
+    """How many times as much CPU a frame takes; the broker's is counted, because transactions cost there too."""
+    pairs = zip(of, to, strict=True)
+    return median([(one.service + one.broker) / (other.service + other.broker) for one, other in pairs])
 
 
 def by_part(runs: list[Cost]) -> dict[str, float]:

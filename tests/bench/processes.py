@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,13 +31,13 @@ class Part:
     total_cpu_s: float | None = None
 
     @classmethod
-    def start(cls, arguments: list[str], environment: Mapping[str, str]) -> Self:
-        """Starts it."""
+    def start(cls, arguments: list[str], environment: Mapping[str, str], command: Sequence[str] = ()) -> Self:
+        """Starts it; by another command than `streamer ARGUMENTS` if one is given."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         variables = {**environment, "STREAMER_TELEMETRY__PORT": str(port), "STREAMER_TELEMETRY__LOG_LEVEL": "WARNING"}
-        process = subprocess.Popen([sys.executable, "-m", "streamer", *arguments], env=variables)
+        process = subprocess.Popen(command or [sys.executable, "-m", "streamer", *arguments], env=variables)
         return cls(process, port)
 
     def cpu_s(self) -> float:

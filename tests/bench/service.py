@@ -30,6 +30,7 @@ class Scenario:
     streams: int = 1
     sessions: int = 1
     transactions: bool = True
+    track: bool = False
 
 
 @dataclass
@@ -179,7 +180,8 @@ def _produce(clip: Path, scenario: Scenario, prefix: str) -> list[str]:
         links.append(str(link))
     pace = "realtime" if scenario.realtime else "fast"
     fresh = "latest" if scenario.realtime else "every"
-    return ["produce", *links, "--pace", pace, "--freshness", fresh, "--transport", scenario.transport]
+    treatment = ["--pace", pace, "--freshness", fresh, "--transport", scenario.transport]
+    return ["produce", *links, *treatment, *(["--track"] if scenario.track else [])]
 
 
 class Sampled(threading.Thread):
