@@ -169,6 +169,7 @@ class Committer(threading.Thread):
                 if judge(error) is Fault.TAKEN or not self._still_ours(batch):
                     log.warning("a batch of %d frames belongs to another worker now: %s", len(batch.entries), error)
                     batch.rows.clear()
+                    batch.dead.clear()
                     return True
                 self._wait_out(error, tries)
 
@@ -218,7 +219,9 @@ class Committer(threading.Thread):
             key = state_key(self._settings.detect.pipeline, stream)
             futures.append(self._producer.send(self._names.state, state, key, partition=partition))
         for entry in batch.dead:
-            key, value, headers = dead_record(entry, self._settings.topics.max_record_bytes)
+            key, value, headers = dead_record(
+                entry, self._settings.detect.pipeline, self._settings.topics.max_record_bytes
+            )
             futures.append(self._producer.send(self._names.dead, value, key, headers=headers))
         return futures
 
@@ -244,6 +247,9 @@ class Committer(threading.Thread):
     def _count(self, batch: Batch) -> None:
         pipeline = self._settings.detect.pipeline
         now_ms = time.time_ns() // 1_000_000
+        for entry in batch.dead:
+            if entry.dead is not None:
+                metrics.DEAD.labels(pipeline, entry.dead.cause.value).inc()
         for record in (row.record for row in batch.rows):
             if isinstance(record, Result):
                 metrics.FRAMES.labels(pipeline, record.stream, "result").inc()

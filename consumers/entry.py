@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from consumers.positions import Position
-from streamer.records import Detection, End, EndHeader, Event, FrameHeader, FrameId, Gap, GapReason, Result
+from streamer.records import Death, Detection, End, EndHeader, Event, FrameHeader, FrameId, Gap, GapReason, Result
 
 Partition = int
 
@@ -27,7 +27,7 @@ class Entry:
     gaps_before: tuple[Gap, ...] = ()
     outcome: Result | End | GapReason | None = None
     detail: str = ""
-    dead: str = ""
+    dead: Death | None = None
     position: Position | None = None
     patient: bool = False  # of a stream whose results may wait to be committed together
     taken: bool = False  # by a lane
@@ -85,4 +85,4 @@ class Batch:
     @property
     def patient(self) -> bool:
         """Whether nobody waits for results such as these."""
-        return all(entry.patient for entry in self.entries)
+        return bool(self.entries) and all(entry.patient for entry in self.entries)

@@ -3,13 +3,14 @@
 import logging
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from consumers import metrics
 from consumers.choose import Chooser
 from consumers.entry import Entry
 from consumers.follow import Followers
+from consumers.isolation import Isolation, Polled, answer_group
 from consumers.ledger import Ledger
 from consumers.mirror import Mirror
 from consumers.positions import load_positions, newest
@@ -17,7 +18,7 @@ from consumers.state import StateReader
 from consumers.treatment import Treatments
 from streamer.broker import connect_consumer, poll_group, topic_missing
 from streamer.errors import RecordError, ServiceError
-from streamer.records import EndHeader, FrameHeader, GapReason, parse_headers
+from streamer.records import DeadCause, Death, EndHeader, FrameHeader, GapReason, parse_headers
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -49,6 +50,7 @@ class Intake:
     ) -> None:
         self._settings, self._ledger, self._chooser, self._followers = settings, ledger, chooser, followers
         self._mirror, self._treatments = mirror, treatments
+        self._isolation = Isolation(settings.detect, ledger, self._take_in)
         self._names = topic_names(settings.kafka)
         self._consumer: KafkaConsumer | None = None
         self._next_offset: dict[int, int] = {}
@@ -99,6 +101,8 @@ class Intake:
 
     def step(self, timeout_ms: int) -> None:
         """Polls once and hands the frames on."""
+        from kafka.errors import KafkaError
+
         assert self._consumer is not None
         self._treatments.refresh()
         self._commit_plain()
@@ -106,13 +110,13 @@ class Intake:
         self._chooser.wait_until_low(_LOW, _BUSY_S)
         room = self._chooser.wait_for_room(_FULL_S)
         if not room:
-            # Nothing may be taken in, but the group must be answered.
-            self._consumer.pause(*self._consumer.assignment())
-            poll_group(self._consumer, 0)
-            self._consumer.resume(*self._consumer.assignment())
+            answer_group(self._consumer)
             return
         if self._came:
             self._take_over()
+        if self._isolation.active:
+            self._isolation.step(self._consumer, timeout_ms)
+            return
         polled = poll_group(self._consumer, timeout_ms, max_records=_POLL_RECORDS)
         if not polled:
             return
@@ -120,10 +124,26 @@ class Intake:
         # as such would not be fenced, so such frames are left for the next poll after joining again.
         membership = self._consumer.group_metadata()
         polled_ms = time.time_ns() // 1_000_000
+        # What came before the partition was taken over comes again.
+        ours = {
+            partition: records
+            for partition, records in polled.items()
+            if membership.generation_id >= 0 and self._ledger.owns(partition.partition)
+        }
+        try:
+            self._isolation.begin(self._consumer, ours)
+        except KafkaError:
+            self._give_back(ours)
+            raise
+        for partition, records in ours.items():
+            self._register([Polled(partition, record, membership, polled_ms) for record in records])
+
+    def _give_back(self, polled: "dict[TopicPartition, list[ConsumerRecord]]") -> None:
+        """Has records come again."""
+        assert self._consumer is not None
         for partition, records in polled.items():
-            # What came before the partition was taken over comes again.
-            if membership.generation_id >= 0 and self._ledger.owns(partition.partition):
-                self._register(partition, records, membership, polled_ms)
+            with suppress(ValueError, AssertionError):  # taken away meanwhile
+                self._consumer.seek(partition, records[0].offset)
 
     def _take_over(self) -> None:
         """Restores what is known of partitions that have come, and has them read from their committed offsets.
@@ -163,38 +183,40 @@ class Intake:
                 events = self._followers.open(partition.partition, known)
                 self._mirror.check(partition.partition, newest(positions), events)
                 self._next_offset[partition.partition] = start
-                self._ledger.open(partition.partition, positions)
+                self._ledger.open(partition.partition, positions, start)
+                self._isolation.opened(partition, positions.attempt)
 
-    def _register(
-        self, partition: "TopicPartition", records: "list[ConsumerRecord]", membership: object, polled_ms: int
-    ) -> None:
-        number = partition.partition
-        oldest_ms: int | None = None
-        for record in records:
-            expired = record.offset > self._next_offset.get(number, record.offset)
-            self._next_offset[number] = record.offset + 1
-            entry = self._entry(number, record, membership, polled_ms)
-            self._offer(entry, expired)
-            if isinstance(entry.header, FrameHeader):
-                oldest_ms = record.timestamp if oldest_ms is None else min(oldest_ms, record.timestamp)
-        if oldest_ms is not None:
-            self._skip_if_behind(partition, oldest_ms, polled_ms)
+    def _register(self, polled: list[Polled]) -> None:
+        for each in polled:
+            self._take_in(each)
+        frames = [each.record.timestamp for each in polled if each.record.value]
+        if frames:
+            self._skip_if_behind(polled[0].partition, min(frames), polled[0].polled_ms)
 
-    def _entry(self, number: int, record: "ConsumerRecord", membership: object, polled_ms: int) -> Entry:
+    def _take_in(self, polled: Polled, begun: int = 0) -> None:
+        """begun: so often was the frame begun that it is dead; 0: it may be begun."""
+        number, record = polled.partition.partition, polled.record
+        expired = record.offset > self._next_offset.get(number, record.offset)
+        self._next_offset[number] = record.offset + 1
+        entry = self._entry(polled)
+        self._offer(entry, expired, begun)
+
+    def _entry(self, polled: Polled) -> Entry:
+        number, record = polled.partition.partition, polled.record
         header: FrameHeader | EndHeader | None
-        dead = ""
+        dead: Death | None = None
         try:
             header = parse_headers(record.headers, record.timestamp)
         except RecordError as error:
             self._strangers.inc()
-            header, dead = None, str(error)
+            header, dead = None, Death(DeadCause.STRANGER, str(error))
             log.warning("partition %d offset %d: %s", number, record.offset, error)
         value = record.value or b""
-        entry = Entry(number, record.offset, membership, header, value, polled_ms, record.headers)
+        entry = Entry(number, record.offset, polled.membership, header, value, polled.polled_ms, record.headers)
         entry.dead = dead
         return entry
 
-    def _offer(self, entry: Entry, expired: bool) -> None:
+    def _offer(self, entry: Entry, expired: bool, begun: int) -> None:
         header = entry.header
         now_ms = entry.polled_ms
         if header is None:
@@ -206,11 +228,20 @@ class Intake:
             self._ledger.register(entry, now_ms, GapReason.DROPPED)
             return
         entry.track = treatment.track
-        entry.patient = treatment.patient and isinstance(header, FrameHeader)  # an end is waited for
+        # An end is waited for, and so is everything while frames are begun apart.
+        entry.patient = treatment.patient and isinstance(header, FrameHeader) and not self._isolation.active
         if self._ledger.register(entry, now_ms, self._hole(entry, expired)):
+            if begun:
+                self._condemn(entry, header, begun)
+                return
             self._chooser.offer(header.stream, entry, treatment.bound_ms)
         elif entry.position is None and not entry.abandoned:
             metrics.REPEATS.labels(self._settings.detect.pipeline, header.stream).inc()
+
+    def _condemn(self, entry: Entry, header: FrameHeader | EndHeader, begun: int) -> None:
+        reason = f"ended the worker, alone with it, {begun} times in a row"
+        log.error("stream %s: frame %s is dead: it %s", header.stream, header.id, reason)
+        self._ledger.finish(entry, GapReason.DEAD, reason, Death(DeadCause.FATAL, reason, begun))
 
     def _hole(self, entry: Entry, expired: bool) -> GapReason:
         assert entry.header is not None
@@ -276,6 +307,8 @@ class Intake:
     def close(self) -> None:
         """Leaves the group; `given_up` is called for what we still have."""
         if self._consumer is not None:
+            # Without transactions the last offsets go through us: they have to be there before we leave.
+            self._ledger.close({partition.partition for partition in self._consumer.assignment()}, _REVOKE_S)
             self._commit_plain()
             self._consumer.close(autocommit=False, timeout_ms=5_000)
 

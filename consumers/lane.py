@@ -15,7 +15,7 @@ from consumers.decode import DeadFrameError, decode
 from consumers.entry import Entry
 from consumers.ledger import Ledger
 from consumers.locate import source_boxes, too_small
-from streamer.records import BBox, DetectedObject, FrameHeader, GapReason, Result
+from streamer.records import BBox, DeadCause, Death, DetectedObject, FrameHeader, GapReason, Result
 from streamer.settings import DetectSettings
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Lane(threading.Thread):
             picture = decode(entry.jpeg, header, wanted, self._detector.model.colour, self._settings.max_picture_pixels)
         except DeadFrameError as error:
             log.warning("stream %s: frame %s is dead: %s", header.stream, header.id, error)
-            self._ledger.finish(entry, GapReason.DEAD, str(error), dead=str(error))
+            self._ledger.finish(entry, GapReason.DEAD, str(error), Death(DeadCause.UNREADABLE, str(error)))
             return None
         size = (header.width, header.height)
         # With what the slot held before, a border that stays the same isn't written again.

@@ -7,25 +7,38 @@ decided by order is decided when a frame is registered: repeats, holes, ends.
 import threading
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
+from consumers.attempts import Attempt
 from consumers.cover import covering
 from consumers.entry import Batch, Entry, Partition
 from consumers.positions import Position, Positions, dump_positions
-from streamer.records import End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
+from streamer.records import Death, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 
 
 class _PartitionState:
-    def __init__(self, positions: Positions) -> None:
+    """seen: as of the last registered entry. committed, offset, attempt: as of the last collected one.
+
+    begun: whether what is under way is written down. owed: whether that is to be taken back if we leave.
+    """
+
+    def __init__(self, positions: Positions, offset: int) -> None:
         self.entries: deque[Entry] = deque()
-        self.seen = dict(positions.streams)  # as of the last registered entry
-        self.committed = dict(positions.streams)  # as of the last collected entry
+        self.seen = dict(positions.streams)
+        self.committed, self.offset, self.attempt = dict(positions.streams), offset, positions.attempt
         self.complete = positions.complete
+        self.begun = self.owed = False
+        self.membership: Any = None
+
+    def metadata(self, attempt: Attempt | None) -> str:
+        return dump_positions(self.committed, self.complete, attempt)
 
 
 class Ledger:
     """Thread-safe. Poller registers, lanes finish, the committer collects, a revoked partition is given up.
 
     urgent: set while something is done that somebody waits for, or while a partition is being given up.
+    failing: whether the worker leaves because it failed: then what was begun stays written down.
     """
 
     def __init__(self, pipeline: str) -> None:
@@ -34,17 +47,50 @@ class Ledger:
         self._changed = threading.Condition()
         self._closing: set[Partition] = set()
         self._collected: list[Entry] = []
+        self._under_way: set[Partition] = set()  # collected, not settled
         self.urgent = threading.Event()
+        self.failing = False
 
-    def open(self, partition: Partition, positions: Positions) -> None:
-        """Takes a partition over, at its committed positions."""
+    def open(self, partition: Partition, positions: Positions, offset: int = 0) -> None:
+        """Takes a partition over, at its committed offset and positions."""
         with self._changed:
-            self._partitions[partition] = _PartitionState(positions)
+            self._partitions[partition] = _PartitionState(positions, offset)
 
     def owns(self, partition: Partition) -> bool:
         """Whether the partition is open."""
         with self._changed:
             return partition in self._partitions and partition not in self._closing
+
+    def begun(self, partition: Partition) -> bool:
+        """Whether it was said, since the partition was opened, that its frames are begun."""
+        with self._changed:
+            state = self._partitions.get(partition)
+            return state is not None and state.begun
+
+    def standing(self, partition: Partition) -> int | None:
+        """The committed offset; None: the partition isn't open."""
+        with self._changed:
+            state = self._partitions.get(partition)
+            return state.offset if state else None
+
+    def attempt(self, partition: Partition) -> Attempt | None:
+        """What was begun behind the committed offset."""
+        with self._changed:
+            state = self._partitions.get(partition)
+            return state.attempt if state else None
+
+    def with_attempt(self, partition: Partition, attempt: Attempt) -> tuple[int, str] | None:
+        """The committed offset, and its metadata with what is to be begun; None: the partition isn't open."""
+        with self._changed:
+            state = self._partitions.get(partition)
+            return (state.offset, state.metadata(attempt)) if state else None
+
+    def begin(self, partition: Partition, attempt: Attempt, membership: Any, owed: bool) -> None:
+        """It is written down. owed: it is to be taken back if the partition is given up alive."""
+        with self._changed:
+            state = self._partitions.get(partition)
+            if state is not None:
+                state.begun, state.attempt, state.membership, state.owed = True, attempt, membership, owed
 
     def register(self, entry: Entry, now_ms: int, hole: GapReason) -> bool:
         """Takes a frame in; returns whether it is to be detected, rather than done already.
@@ -98,7 +144,7 @@ class Ledger:
         if now.sequence > expected.sequence:
             yield Gap(self._pipeline, stream, expected, now.sequence - 1, hole, now_ms)
 
-    def finish(self, entry: Entry, outcome: Result | GapReason, detail: str = "", dead: str = "") -> None:
+    def finish(self, entry: Entry, outcome: Result | GapReason, detail: str = "", dead: Death | None = None) -> None:
         """A frame is done; of an abandoned one the outcome is forgotten: its new owner does it again."""
         with self._changed:
             entry.outcome, entry.detail, entry.dead, entry.done = outcome, detail, dead, True
@@ -114,8 +160,19 @@ class Ledger:
         with self._changed:
             return self._changed.wait_for(self._ready, timeout_s)
 
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Waits until everything that was registered is committed; False after `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._busy(set(self._partitions)), timeout_s)
+
     def _ready(self) -> bool:
-        return any(state.entries and state.entries[0].done for state in self._partitions.values())
+        return any(
+            state.entries[0].done if state.entries else self._to_take_back(number)
+            for number, state in self._partitions.items()
+        )
+
+    def _to_take_back(self, partition: Partition) -> bool:
+        return partition in self._closing and self._partitions[partition].owed and not self.failing
 
     def collect(self, now_ms: int, limit: int = 1000) -> Batch | None:
         """Everything that may be committed now. `settle` or `restore` must follow."""
@@ -124,10 +181,10 @@ class Ledger:
             batch = Batch(None)
             for number, state in self._partitions.items():
                 self._collect(number, state, batch, now_ms, limit)
-            self._collected = batch.entries
+            self._collected, self._under_way = batch.entries, set(batch.offsets)
             if any(entry.done and not entry.patient for state in self._partitions.values() for entry in state.entries):
                 self.urgent.set()  # it waits for a patient one before it
-            return batch if batch.entries else None
+            return batch if batch.offsets else None
 
     def _collect(self, number: Partition, state: _PartitionState, batch: Batch, now_ms: int, limit: int) -> None:
         taken: list[Entry] = []
@@ -137,6 +194,9 @@ class Ledger:
             taken.append(state.entries.popleft())
             batch.membership = taken[-1].membership
         if not taken:
+            if not state.entries and self._to_take_back(number) and batch.membership in (None, state.membership):
+                batch.membership, state.owed = state.membership, False
+                batch.offsets[number] = (state.offset, state.metadata(None))
             return
         for entry in taken:
             if entry.position is not None and entry.header is not None:
@@ -146,12 +206,15 @@ class Ledger:
         batch.entries += taken
         batch.records += [(number, record) for record in covering(taken, self._pipeline, now_ms)]
         batch.dead += [entry for entry in taken if entry.dead]
-        batch.offsets[number] = (taken[-1].offset + 1, dump_positions(state.committed, state.complete))
+        state.offset = taken[-1].offset + 1
+        state.attempt = state.attempt and state.attempt.behind(state.offset)
+        state.owed = state.owed and state.attempt is not None
+        batch.offsets[number] = (state.offset, state.metadata(state.attempt))
 
     def settle(self) -> None:
         """The last collected batch is committed."""
         with self._changed:
-            self._collected = []
+            self._collected, self._under_way = [], set()
             self._changed.notify_all()
 
     def restore(self, batch: Batch) -> None:
@@ -161,7 +224,7 @@ class Ledger:
                 state = self._partitions.get(entry.partition)
                 if state is not None and not entry.abandoned:
                     state.entries.appendleft(entry)
-            self._collected = []
+            self._collected, self._under_way = [], set()
             self._changed.notify_all()
 
     def close(self, partitions: Iterable[Partition], timeout_s: float) -> bool:
@@ -199,8 +262,9 @@ class Ledger:
         state.entries = kept
 
     def _busy(self, numbers: set[Partition]) -> bool:
-        waiting = any(self._partitions[n].entries for n in numbers & self._partitions.keys())
-        return waiting or any(entry.partition in numbers for entry in self._collected)
+        ours = numbers & self._partitions.keys()
+        waiting = any(self._partitions[number].entries or self._to_take_back(number) for number in ours)
+        return waiting or bool(self._under_way & numbers)
 
     def depth(self) -> int:
         """Frames between poll and commit."""

@@ -7,6 +7,8 @@ _LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 3
 FRAMES = Counter("streamer_detect_frames", "frames committed", ["pipeline", "stream", "outcome"])
 REPEATS = Counter("streamer_detect_repeats", "frames that came again, already done", ["pipeline", "stream"])
 STRANGERS = Counter("streamer_detect_strangers", "records on frames that no producer of ours wrote", ["pipeline"])
+DEAD = Counter("streamer_detect_dead_frames", "frames set aside on frames.dead", ["pipeline", "cause"])
+SUSPECTS = Counter("streamer_detect_suspects", "frames begun apart after a worker's death", ["pipeline", "how"])
 EVENTS = Counter("streamer_detect_events", "events committed", ["pipeline", "stream", "kind"])
 OBJECTS = Counter("streamer_detect_objects", "objects found", ["pipeline", "type"])
 STAGE = Histogram("streamer_detect_stage_seconds", "time per frame and stage", ["pipeline", "stage"], buckets=_LATENCY)

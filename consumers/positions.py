@@ -1,12 +1,13 @@
 """How far each stream of a partition is done: kept in the metadata of the partition's committed offset.
 
-So it is exactly as old as the results: one transaction writes both.
+So it is exactly as old as the results: one transaction writes both. What was begun behind it stands there as well.
 """
 
 from dataclasses import dataclass
 
 import orjson
 
+from consumers.attempts import Attempt
 from streamer.records import FrameId
 from streamer.records.fields import count
 
@@ -30,11 +31,12 @@ class Positions:
     """All streams of a partition.
 
     complete: False where streams had to be left out for lack of room; of one that isn't here nothing is
-    known then, rather than that it is new.
+    known then, rather than that it is new. attempt: what was begun behind the offset.
     """
 
     streams: dict[str, Position]
     complete: bool = True
+    attempt: Attempt | None = None
 
 
 def newest(positions: Positions) -> dict[str, FrameId]:
@@ -46,11 +48,12 @@ def newest(positions: Positions) -> dict[str, FrameId]:
     }
 
 
-def dump_positions(streams: dict[str, Position], complete: bool = True) -> str:
+def dump_positions(streams: dict[str, Position], complete: bool = True, attempt: Attempt | None = None) -> str:
     """Metadata of a committed offset; the streams that moved last come last and are kept if room is short."""
     rows = {name: [p.next.epoch, p.next.sequence, int(p.ended)] for name, p in streams.items()}
+    begun = {"attempt": attempt.dump()} if attempt else {}
     while True:
-        text = orjson.dumps({"v": 1, "complete": complete, "streams": rows}).decode()
+        text = orjson.dumps({"v": 1, "complete": complete, **begun, "streams": rows}).decode()
         if len(text) <= LIMIT_BYTES:
             return text
         complete = False
@@ -67,6 +70,13 @@ def load_positions(text: str | None) -> Positions:
             name: Position(FrameId(count(epoch), count(sequence)), bool(ended))
             for name, (epoch, sequence, ended) in record["streams"].items()
         }
-        return Positions(streams, bool(record["complete"]))
+        return Positions(streams, bool(record["complete"]), _attempt(record.get("attempt")))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Positions({}, complete=False)
+
+
+def _attempt(row: object) -> Attempt | None:
+    match row:
+        case [int(until), int() | None as group_end, int() | None as alone, int(tries)]:
+            return Attempt(until, group_end, alone, tries)
+    return None

@@ -72,6 +72,7 @@ class Worker:
                 self._check()
         finally:
             self.not_ready = "stopping"
+            self._ledger.failing = any(thread.failed is not None for thread in self._threads())
             self._stop(Deadline(self._settings.detect.drain_timeout_s))
 
     def _start(self, replace_model: bool) -> None:
@@ -113,9 +114,11 @@ class Worker:
     def _skip(self, entry: Entry, reason: GapReason, detail: str) -> None:
         self._ledger.finish(entry, reason, detail)
 
+    def _threads(self) -> "list[Committer | Lane]":
+        return [self._committer, *self._lanes]
+
     def _check(self) -> None:
-        threads: list[Committer | Lane] = [self._committer, *self._lanes]
-        for thread in threads:
+        for thread in self._threads():
             if thread.failed is not None:
                 raise StreamerError(f"{thread.name} failed: {thread.failed}") from thread.failed
         if time.monotonic() - self._gauges_at > _GAUGES_S:

@@ -138,6 +138,7 @@ class DetectSettings(_Section):
     allow_upscale: bool = Field(False, description="take pictures smaller than the model needs")
     max_picture_pixels: int = Field(64_000_000, ge=10_000, description="larger pictures are dead frames, not decoded")
     drain_timeout_s: float = Field(10, gt=0, description="to finish what is in flight when told to stop")
+    tries: int = Field(3, ge=1, le=100, description="a frame that, alone, fails or ends the worker so often is dead")
     retry_timeout_s: float = Field(300, gt=0, description="without Kafka for so long, a worker ends")
 
 

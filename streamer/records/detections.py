@@ -26,7 +26,7 @@ class GapReason(StrEnum):
     STALE = "stale"  # skipped by the worker, because the stream's freshness says so
     DROPPED = "dropped"  # by the producer: its queue was full, or it died
     EXPIRED = "expired"  # deleted by the topic's retention before a worker came to them
-    DEAD = "dead"  # can't be decoded; kept on `frames.dead`
+    DEAD = "dead"  # nobody can do it; set aside on `frames.dead`
     REFUSED = "refused"  # the picture is smaller than the model needs
     UNCHANGED = "unchanged"  # the motion gate saw nothing new
 

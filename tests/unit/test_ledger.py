@@ -7,7 +7,7 @@ import pytest
 from consumers.entry import Entry
 from consumers.ledger import Ledger
 from consumers.positions import Position, Positions, dump_positions, load_positions
-from streamer.records import End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
+from streamer.records import DeadCause, Death, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 
 NOW = 1_700_000_000_000
 MEMBER = "member-1"
@@ -104,7 +104,7 @@ def test_neighbouring_gaps_of_one_reason_are_one_record() -> None:
         if n in (1, 2, 3):
             log.ledger.finish(entry, GapReason.STALE)
         elif n == 4:
-            log.ledger.finish(entry, GapReason.DEAD, "no JPEG", dead="no JPEG")
+            log.ledger.finish(entry, GapReason.DEAD, "no JPEG", Death(DeadCause.UNREADABLE, "no JPEG"))
         else:
             log.ledger.finish(entry, result(frame(n)))
     batch = log.ledger.collect(NOW)

@@ -1,0 +1,159 @@
+"""Begins frames, having written down that it does; suspect ones apart from all others. See consumers/attempts.py."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from consumers import metrics
+from consumers.attempts import GROUP, Attempt, begun_alone, begun_in_group, begun_together
+from consumers.ledger import Ledger
+from streamer.broker import poll_group
+from streamer.settings import DetectSettings
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.consumer.fetcher import ConsumerRecord
+
+log = logging.getLogger(__name__)
+
+_POLL_RECORDS = 64
+_IDLE_S = 0.1
+_WRITE_MS = 5_000
+
+
+class Polled(NamedTuple):
+    """A record as a poll brought it: with the membership of then, and when, in ms since 1970."""
+
+    partition: "TopicPartition"
+    record: "ConsumerRecord"
+    membership: Any
+    polled_ms: int
+
+
+TakeIn = Callable[[Polled, int], None]
+"""Takes a record in; one that was begun so often (0: may be begun) is dead."""
+
+
+class Isolation:
+    """Belongs to the poller's thread. While `active`, `step` polls, and nobody else.
+
+    take_in: what is done with a record whose turn it is.
+    """
+
+    def __init__(self, settings: DetectSettings, ledger: Ledger, take_in: TakeIn) -> None:
+        self._settings, self._ledger, self._take_in = settings, ledger, take_in
+        self._suspects: dict[TopicPartition, int] = {}  # -> offset behind the last suspect
+        self._held: dict[TopicPartition, deque[Polled]] = {}  # the partition whose turn it is first
+
+    @property
+    def active(self) -> bool:
+        """Whether there are suspects."""
+        return bool(self._suspects)
+
+    def opened(self, partition: "TopicPartition", attempt: Attempt | None) -> None:
+        """A partition was taken over, to be read from its committed offset."""
+        self._held.pop(partition, None)
+        self._suspects.pop(partition, None)
+        if attempt is not None:
+            log.warning(
+                "partition %d: a worker died at its frames from %s on; they are begun apart from others",
+                *(partition.partition, self._ledger.standing(partition.partition)),
+            )
+            self._suspects[partition] = attempt.until
+
+    def begin(self, consumer: "KafkaConsumer", polled: "Mapping[TopicPartition, list[ConsumerRecord]]") -> None:
+        """Before the first frames of partitions are begun together.
+
+        Raises:
+            KafkaError: it could not be written down. Then nothing may be begun.
+        """
+        attempts = {
+            partition: begun_together(records[0].offset, _log_end(consumer, partition, records), self._settings.queue)
+            for partition, records in polled.items()
+            if not self._ledger.begun(partition.partition)
+        }
+        if attempts:
+            self._write(consumer, attempts, consumer.group_metadata(), owed=True)
+
+    def step(self, consumer: "KafkaConsumer", timeout_ms: int) -> None:
+        """Begins what comes next, if nothing is under way any more.
+
+        Raises:
+            KafkaError: Kafka fails; nothing was begun.
+        """
+        if not self._ledger.wait_idle(_IDLE_S):
+            answer_group(consumer)
+            return
+        self._poll(consumer, timeout_ms)
+        partition = next(iter(self._held), None)
+        if partition is not None:
+            self._begin_apart(consumer, partition)
+
+    def _poll(self, consumer: "KafkaConsumer", timeout_ms: int) -> None:
+        """Brings suspects of partitions of which none waits here; leaves everything else in the log."""
+        assignment = consumer.assignment()
+        self._held = {p: held for p, held in self._held.items() if held and self._ledger.owns(p.partition)}
+        unread = {p for p, until in self._suspects.items() if p in assignment and consumer.position(p) < until}
+        self._suspects = {p: until for p, until in self._suspects.items() if p in unread or p in self._held}
+        wanted = unread - self._held.keys()
+        consumer.pause(*(assignment - wanted))
+        consumer.resume(*wanted)
+        polled = poll_group(consumer, 0 if self._held else timeout_ms, max_records=_POLL_RECORDS)
+        membership, now_ms = consumer.group_metadata(), time.time_ns() // 1_000_000
+        for partition, records in polled.items():
+            if membership.generation_id >= 0 and self._ledger.owns(partition.partition):
+                self._held[partition] = deque(Polled(partition, each, membership, now_ms) for each in records)
+        if not self._suspects:
+            log.info("all frames at which a worker died are through")
+            consumer.resume(*consumer.assignment())
+
+    def _begin_apart(self, consumer: "KafkaConsumer", partition: "TopicPartition") -> None:
+        held = self._held[partition]
+        offset, attempt = held[0].record.offset, self._ledger.attempt(partition.partition)
+        known = attempt or Attempt(offset + 1)
+        if known.is_condemned(offset, self._settings.tries):
+            self._take_in(held.popleft(), known.tries)
+            return
+        alone = known.goes_alone(offset)
+        end = offset + 1 if alone else min(offset + GROUP, held[-1].record.offset + 1)
+        attempt = begun_alone(known, offset) if alone else begun_in_group(known, end)
+        self._write(consumer, {partition: attempt}, held[0].membership, owed=False)
+        metrics.SUSPECTS.labels(self._settings.pipeline, "alone" if alone else "in a group").inc()
+        while held and held[0].record.offset < end:
+            self._take_in(held.popleft(), 0)
+        # Partitions take turns.
+        self._held[partition] = self._held.pop(partition)
+
+    def _write(
+        self,
+        consumer: "KafkaConsumer",
+        attempts: "Mapping[TopicPartition, Attempt]",
+        membership: Any,
+        owed: bool,
+    ) -> None:
+        from kafka.structs import OffsetAndMetadata
+
+        offsets = {
+            partition: OffsetAndMetadata(*written, -1)
+            for partition, attempt in attempts.items()
+            if (written := self._ledger.with_attempt(partition.partition, attempt))
+        }
+        consumer.commit(offsets, timeout_ms=_WRITE_MS)
+        for partition in offsets:
+            self._ledger.begin(partition.partition, attempts[partition], membership, owed)
+
+
+def _log_end(consumer: "KafkaConsumer", partition: "TopicPartition", polled: "list[ConsumerRecord]") -> int:
+    """As of the last fetch."""
+    return max(int(consumer.highwater(partition) or 0), int(polled[-1].offset) + 1)
+
+
+def answer_group(consumer: "KafkaConsumer") -> None:
+    """Polls for the group's sake only; nothing is taken in."""
+    assignment: Iterable[TopicPartition] = consumer.assignment()
+    paused = consumer.paused()
+    consumer.pause(*assignment)
+    poll_group(consumer, 0)
+    consumer.resume(*(consumer.assignment() - paused))

@@ -1,0 +1,120 @@
+"""Frames that nobody survives: really crashing workers, and what is on the topics in the end."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from streamer.records import DeadCause, DeadFrame, Death, EndHeader, FrameId, parse_dead
+from streamer.settings import Settings
+from streamer.topics import topic_names
+from tests.integration.mortal_worker import WHITE
+from tests.integration.worker_rig import Rig, ends, environment, header, make_model, outline, read_records
+
+
+@pytest.fixture
+def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
+    model = make_model(tmp_path / "thing.onnx")
+    detect = settings.detect.model_copy(update={"model": str(model), "sessions": 2})
+    rig = Rig(settings.model_copy(update={"detect": detect}))
+    yield rig
+    rig.close()
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Restarter:
+    """Starts a worker again whenever it has died, as Kubernetes does."""
+
+    def __init__(self, settings: Settings, fault: str, name: str, **variables: str) -> None:
+        self._command = [sys.executable, "-m", "tests.integration.mortal_worker", fault, "detect"]
+        self._environment = environment(settings) | {
+            "STREAMER_DETECT__MODEL": settings.detect.model,
+            "STREAMER_DETECT__SESSIONS": "2",
+            "STREAMER_DETECT__TRIES": "2",
+            "STREAMER_DETECT__TRANSACTION_TIMEOUT_MS": "1000",
+            "STREAMER_KAFKA__SESSION_TIMEOUT_MS": "1000",
+            "STREAMER_KAFKA__INSTANCE": name,
+            **variables,
+        }
+        self.deaths: list[int] = []
+        self.process = self._start()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self._command, cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def _watch(self) -> None:
+        while True:
+            status = self.process.wait()
+            if self._ending.is_set():
+                return
+            self.deaths.append(status)
+            self.process = self._start()
+
+    def close(self) -> None:
+        """Ends it for good."""
+        self._ending.set()
+        self.process.kill()
+        self._thread.join(10)
+        self.process.kill()  # started in the same moment
+        self.process.wait(10)
+
+
+@contextmanager
+def restarting(settings: Settings, fault: str, name: str = "w", **variables: str) -> Iterator[Restarter]:
+    """A worker that is there again and again."""
+    worker = Restarter(settings, fault, name, **variables)
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def dead_frames(rig: Rig, count: int) -> list[DeadFrame]:
+    topic = topic_names(rig.settings.kafka).dead
+    records = read_records(rig.settings, topic, lambda rows: len(rows) >= count)
+    return [parse_dead(record.headers, record.value, record.timestamp) for record in records]
+
+
+def put(rig: Rig, stream: str, count: int, white: Sequence[int] = ()) -> None:
+    rig.define(stream)
+    for sequence in range(count):
+        rig.put(header(stream, sequence), WHITE if sequence in white else None)
+    rig.put(EndHeader(stream, FrameId(1, count), time.time_ns() // 1_000_000))
+
+
+def expected(count: int, dead: Sequence[int] = ()) -> list[str]:
+    return [*(f"{n}-{n} dead" if n in dead else str(n) for n in range(count)), f"{count} end"]
+
+
+def test_a_frame_that_ends_the_process_is_set_aside_and_nothing_else(rig: Rig) -> None:
+    streams = {"a": (17,), "b": (), "c": (), "d": ()}
+    for stream, white in streams.items():
+        put(rig, stream, 30, white)
+    with restarting(rig.settings, "abort") as worker:
+        rig.detections(ends(*streams), timeout_s=100)
+        deaths = list(worker.deaths)
+        put(rig, "later", 5)
+        rows = rig.detections(ends("later"))
+        assert worker.deaths == deaths
+    for stream, white in streams.items():
+        assert outline(rows, stream) == expected(30, white)
+    (dead,) = dead_frames(rig, 1)
+    assert dead.header is not None
+    assert (dead.stream, dead.header.id, dead.jpeg) == ("a", FrameId(1, 17), WHITE)
+    assert dead.death == Death(DeadCause.FATAL, "ended the worker, alone with it, 2 times in a row", 2)
+    # Two alone, before them two that narrowed it down, and maybe one behind which there was progress.
+    assert set(deaths) == {-signal.SIGABRT}
+    assert 4 <= len(deaths) <= 5
