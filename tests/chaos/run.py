@@ -1,5 +1,6 @@
 """The mixed run: fault after fault, each recovery measured, and at the end the checker's verdict."""
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from tests.chaos.scene import Scene, scene
 from tests.chaos.supervised import Supervised, listens
 
 RECOVERED_S = 30.0
+STARTED_S = 90.0
 SETTLED_S = 15.0
 CAUGHT_UP_S = 90.0
 PROMISED_S = 10.0
@@ -27,7 +29,7 @@ class Recovery:
 
     at: when the fault was, HH:MM:SS. of: which process. away_s: how long a server was away; of a broker's and Redis's
     faults committed_s and mirrored_s count from when it answered again. idle: of a replica that had nothing to do, so
-    that nothing had to recover.
+    that nothing had to recover. load: processes that wanted to run on this machine then, the mean of a minute.
     """
 
     at: str
@@ -37,6 +39,7 @@ class Recovery:
     committed_s: float | None
     mirrored_s: float | None
     idle: bool = False
+    load: float = 0.0
 
 
 def run(folder: Path, seed: int, count: int | None, minutes: float | None, say: Say) -> dict[str, Any]:
@@ -79,7 +82,8 @@ def inflict(stage: Scene, fault: Fault) -> Recovery:
     stage.until(lambda: _complete(stage), deadline - time.monotonic())
     times = [arrivals.complete_at for arrivals in (stage.committed, stage.mirrored)]
     committed_s, mirrored_s = (None if moment is None else round(max(moment - since, 0), 2) for moment in times)
-    return Recovery(at, fault.kind, victim.name, round(since - began, 2), committed_s, mirrored_s, idle)
+    away_s, load = round(since - began, 2), round(os.getloadavg()[0], 1)
+    return Recovery(at, fault.kind, victim.name, away_s, committed_s, mirrored_s, idle, load)
 
 
 class Occasional:
@@ -102,7 +106,7 @@ def _break(stage: Scene, fault: Fault, victim: Supervised) -> float:
         victim.kill()
         port = stage.ports.get(fault.victim)
         if port is not None:
-            stage.until(lambda: listens(port), RECOVERED_S)
+            stage.until(lambda: listens(port), STARTED_S)
     else:
         victim.freeze()
         stage.until(lambda: False, fault.frozen_s)
@@ -166,4 +170,5 @@ def _line(number: int, recovery: Recovery) -> str:
     times = (f"{name} {seconds}" for name, seconds in (("Kafka", recovery.committed_s), ("Redis", recovery.mirrored_s)))
     away = f", away {recovery.away_s} s" if recovery.away_s else ""
     away += ", had no share" if recovery.idle else ""
+    away += f", load {recovery.load}"
     return f"{recovery.at} {number:3} {recovery.kind:<15} {recovery.of:<11} {', '.join(times)} s{away}"
