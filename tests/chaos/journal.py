@@ -23,10 +23,7 @@ class Frame:
 
 
 class Journal(threading.Thread):
-    """Notes what is on topic `frames`, as it comes: retention may take it away later, a crash must not.
-
-    strangers: how many records carried no frame's headers.
-    """
+    """Notes what is on topic `frames`, as it comes: retention may take it away later, a crash must not."""
 
     def __init__(self, brokers: str, topic: str) -> None:
         super().__init__(name="journal", daemon=True)
@@ -35,7 +32,6 @@ class Journal(threading.Thread):
         self._frames: dict[str, list[Frame]] = defaultdict(list)
         self._positions: dict[TopicPartition, int] = {}
         self._lock = threading.Lock()
-        self.strangers = 0
 
     def run(self) -> None:
         """Until stopped."""
@@ -48,12 +44,8 @@ class Journal(threading.Thread):
                     self._positions = {where: consumer.position(where) for where in consumer.assignment()}
 
     def _note(self, records: Iterable[Any]) -> None:
-        for record in records:
-            frame = frame_of(record.key, record.headers)
-            if frame is None:
-                self.strangers += 1
-            else:
-                self._frames[frame.stream].append(frame)
+        for frame in filter(None, (frame_of(record.key, record.headers) for record in records)):
+            self._frames[frame.stream].append(frame)
 
     @property
     def frames(self) -> dict[str, list[Frame]]:

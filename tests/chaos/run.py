@@ -75,9 +75,8 @@ def inflict(stage: Scene, fault: Fault) -> Recovery:
     for arrivals in (stage.committed, stage.mirrored):
         arrivals.expect(time.time() * 1000 + 1)
     began, at = time.monotonic(), time.strftime("%H:%M:%S")
-    since = _break(stage, fault, victim) if fault.victim in stage.ports else began
-    if fault.victim not in stage.ports:
-        _break(stage, fault, victim)
+    runs_again = _break(stage, fault, victim)
+    since = runs_again if fault.victim in stage.ports else began
     deadline = max(since + RECOVERED_S, time.monotonic() + 1)
     stage.until(lambda: _complete(stage), deadline - time.monotonic())
     times = [arrivals.complete_at for arrivals in (stage.committed, stage.mirrored)]

@@ -17,8 +17,8 @@ from streamer.topics import topic_names
 from streamer.topics_admin import create_topics
 from tests.chaos import supervised
 from tests.chaos.checker import Verdict, check_detections, check_redis
-from tests.chaos.journal import Frame, frame_of
-from tests.chaos.logs import consumer_of, read_log, read_redis
+from tests.chaos.journal import Frame, Journal
+from tests.chaos.logs import read_log, read_redis
 from tests.chaos.proxy import Proxy
 from tests.integration.producer_rig import eventually
 from tests.integration.worker_rig import Rig, ends, header, jpeg, make_model, running
@@ -34,15 +34,11 @@ def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
 
 def journal(settings: Settings) -> dict[str, list[Frame]]:
     """What is on topic `frames` now, by stream."""
-    found: dict[str, list[Frame]] = {}
-    consumer = consumer_of(settings.kafka.bootstrap_servers, topic_names(settings.kafka).frames)
-    stops = consumer.end_offsets(list(consumer.assignment()))
-    while any(consumer.position(where) < stop for where, stop in stops.items()):
-        for records in consumer.poll(timeout_ms=100).values():
-            for frame in filter(None, (frame_of(record.key, record.headers) for record in records)):
-                found.setdefault(frame.stream, []).append(frame)
-    consumer.close()
-    return found
+    journal = Journal(settings.kafka.bootstrap_servers, topic_names(settings.kafka).frames)
+    journal.start()
+    eventually(journal.has_read_all, "everything is noted")
+    journal.stop()
+    return journal.frames
 
 
 def verdict_of(settings: Settings) -> Verdict:
