@@ -5,6 +5,7 @@ camera is opened by a definition that a later record takes back.
 """
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -69,17 +70,24 @@ class Assignment:
         self._consumer.subscribe([names.streams], listener=_listener(self))
 
     def poll(self, timeout_ms: int) -> dict[str, Defined]:
-        """Takes in what is new; returns all streams that are ours now."""
-        from kafka.errors import KafkaError
+        """Takes in what is new; returns all streams that are ours now.
+
+        Raises:
+            AuthorizationError: Kafka refuses us; all else may pass, and costs no more than what is new.
+        """
+        from kafka.errors import AuthorizationError, KafkaError
 
         assert self._consumer is not None
-        for partition, records in poll_group(self._consumer, timeout_ms).items():
-            for record in records:
-                self._apply(self._defined[partition], record)
         try:
+            for partition, records in poll_group(self._consumer, timeout_ms).items():
+                for record in records:
+                    self._apply(self._defined[partition], record)
             self._note_ends()
+        except AuthorizationError:
+            raise
         except KafkaError as error:
             log.warning("new streams wait, their topic can't be read: %s", error)
+            time.sleep(timeout_ms / 1000)
         ours: dict[str, Defined] = {}
         for partition in self._consumer.assignment() & self._read:
             ours |= self._defined[partition]

@@ -9,8 +9,10 @@ from urllib.request import urlopen
 
 import pytest
 from kafka import TopicPartition
+from kafka.errors import KafkaConnectionError
 from kafka.structs import OffsetAndMetadata
 
+from producers.assignment import Assignment
 from streamer.__main__ import main
 from streamer.broker import assign_from_beginning, connect_consumer
 from streamer.catalog import write_definition
@@ -128,6 +130,26 @@ def test_two_producers_share_the_streams_and_stand_in_for_each_other(
 
 def streams_in(said: str) -> set[str]:
     return {line.rpartition("stream=")[2].strip() for line in said.splitlines() if ": running" in line}
+
+
+def test_streams_stay_ours_while_their_topic_can_t_be_read(
+    settings: Settings, streamer: Command, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> dict[TopicPartition, list[object]]:
+        raise KafkaConnectionError("111 ECONNREFUSED")
+
+    assert streamer("streams", "add", "one", clip) == 0
+    assignment = Assignment(settings.kafka, lambda streams: None)
+    assignment.open()
+    try:
+        eventually(lambda: assignment.poll(100).keys() == {"one"}, "it is ours")
+        with monkeypatch.context() as broken:
+            broken.setattr("producers.assignment.poll_group", failing)
+            assert assignment.poll(100).keys() == {"one"}
+        assert streamer("streams", "add", "two", clip) == 0
+        eventually(lambda: assignment.poll(100).keys() == {"one", "two"}, "so is the next")
+    finally:
+        assignment.close()
 
 
 def test_changes_apply_while_it_runs_and_to_their_stream_only(
