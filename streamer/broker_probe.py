@@ -178,7 +178,7 @@ def _log_in(wire: Wire, kafka: KafkaSettings) -> None:
     nonce = secrets.token_hex(16)
     # "=" and "," are written otherwise in a SCRAM name.
     first = f"n={name.replace('=', '=3D').replace(',', '=2C')},r={nonce}"
-    challenge = _authenticate(wire, f"n,,{first}".encode(), name).decode()
+    challenge = _authenticate(wire, f"n,,{first}".encode(), name).decode(errors="replace")
     _authenticate(wire, scram_proof(HASHES[mechanism], password, first, challenge), name)
 
 

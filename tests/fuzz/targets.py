@@ -1,5 +1,5 @@
 """All targets."""
 
-from tests.fuzz import files, frames, records, words
+from tests.fuzz import files, frames, records, services, words
 
-ALL = (*records.TARGETS, *words.TARGETS, *files.TARGETS, *frames.TARGETS)
+ALL = (*records.TARGETS, *words.TARGETS, *files.TARGETS, *frames.TARGETS, *services.TARGETS)
