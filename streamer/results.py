@@ -189,9 +189,10 @@ class Events(Reader[Event]):
 def latest_results(settings: Settings | None = None, pipeline: str = "main") -> dict[str, Result]:
     """The newest result of every stream of a pipeline, from Redis; streams that are silent for long have none.
 
+    What lies there and is none of our records is left out.
+
     Raises:
         ServiceError: Redis can't be reached or refuses us.
-        RecordError: what lies there is none of our records.
     """
     import redis
 
@@ -206,8 +207,17 @@ def latest_results(settings: Settings | None = None, pipeline: str = "main") -> 
     finally:
         client.close()
     # A key may have expired between the two commands.
-    results = [parse_detection(value) for value in values if value is not None]
-    return {result.stream: result for result in results if isinstance(result, Result)}
+    results = [_result(value) for value in values if value is not None]
+    return {result.stream: result for result in results if result is not None}
+
+
+def _result(value: bytes | str) -> Result | None:
+    try:
+        record = parse_detection(value)
+    except RecordError as error:
+        log.warning("left out what lies in Redis: %s", error)
+        return None
+    return record if isinstance(record, Result) else None
 
 
 def _partitions(consumer: "KafkaConsumer", topic: str) -> "list[TopicPartition]":

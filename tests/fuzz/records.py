@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from consumers.attempts import Attempt
 from consumers.entry import Batch, Entry
 from consumers.follow import Follower, Followers
 from consumers.ledger import Ledger
@@ -28,6 +29,7 @@ from streamer.records import (
     parse_detection,
     parse_headers,
 )
+from streamer.records.dead import DeadCause, Death, dead_headers, parse_dead
 from streamer.records.stream import PipelineDefinition, StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
 from tests.fuzz.limits import SECRET
@@ -79,6 +81,12 @@ def read_headers(given: tuple[list[tuple[str, Any]], int]) -> None:
     header = parse_headers(*given)
     again = parse_headers(header.to_headers(), header.captured_ms)
     assert (again.stream, again.id, again.captured_ms) == (header.stream, header.id, header.captured_ms)
+
+
+def read_dead(given: tuple[list[tuple[str, Any]], int]) -> None:
+    """A record of `frames.dead`."""
+    frame = parse_dead(given[0], b"jpeg", given[1])
+    assert frame.stream in ("gate", "")
 
 
 def read_detection(value: bytes) -> None:
@@ -159,20 +167,27 @@ def read_positions(text: str) -> None:
 
 def changed_headers(samples: Sequence[FrameHeader | EndHeader]) -> st.SearchStrategy[tuple[list[tuple[str, Any]], int]]:
     """Headers with some values changed or missing, and any time."""
-    changed = st.sampled_from(samples).flatmap(
+    return changed([sample.to_headers() for sample in samples])
+
+
+def changed(samples: Sequence[list[tuple[str, bytes]]]) -> st.SearchStrategy[tuple[list[tuple[str, Any]], int]]:
+    """The same of any headers."""
+    headers = st.sampled_from(samples).flatmap(
         lambda sample: st.dictionaries(
-            st.sampled_from([key for key, _ in sample.to_headers()]),
-            st.none() | bytes_near([value for _, value in sample.to_headers()]) | st.sampled_from(NUMERALS),
+            st.sampled_from([key for key, _ in sample]),
+            st.none() | bytes_near([value for _, value in sample]) | st.sampled_from(NUMERALS),
             max_size=3,
-        ).map(lambda changes: list((dict(sample.to_headers()) | changes).items()))
+        ).map(lambda changes: list((dict(sample) | changes).items()))
     )
     times = st.sampled_from([FRAME.captured_ms, 0, -1, 10**13, 10**14, 2**62, 2**63 - 1, -(2**62)])
-    return st.tuples(changed, times)
+    return st.tuples(headers, times)
 
 
 NUMERALS = (b"0", b"-1", b"1e308", b"inf", b"nan", b"65535", b"%d" % (2**63 - 1), b"9" * 5000, b"1e308," * 5 + b"1e308")
 NUMERALS += (b"0,0,0,0,0,0", b"-1e9,1e9,3e9,1e9,1e9,1e9", b"1e-300,0,0,0,1e-300,0", b"1_0", b" 7 ", "٣".encode())
-POSITIONS = dump_positions({"gate": Position(FRAME.id), "yard": Position(FrameId(3, 0), ended=True)}).encode()
+STANDING = {"gate": Position(FRAME.id), "yard": Position(FrameId(3, 0), ended=True)}
+POSITIONS = [dump_positions(STANDING).encode(), dump_positions(STANDING, True, Attempt(9, 7, 5, 2)).encode()]
+DEAD = FRAME.to_headers() + dead_headers(Death(DeadCause.FATAL, "ended", 3), "main", (1, 7), FRAME.captured_ms, b"jpeg")
 FAR = [(FRAME.to_headers(), 2**62), (FRAME.to_headers(), -1)]  # times without a date
 LONG = b'{"' + b"9" * 70_000 + b'": 1, "a\\nb": 1}'  # keys are shown in messages, and looked through for addresses
 SPACED = CLEAR.replace(b"admin:", b"admin: ")
@@ -185,10 +200,11 @@ def _text(data: bytes) -> str:
 
 TARGETS = (
     Target("headers", changed_headers([FRAME, END]), read_headers, (RecordError,), FAR),
+    Target("dead frames", changed([DEAD]), read_dead, (RecordError,)),
     Target("detections", json_near(DETECTIONS), read_detection, (RecordError,)),
     Target("events", json_near([EVENT.to_json()]), read_event, (RecordError,)),
     Target("streams", json_near([STREAM.to_json(), CLEAR]), read_stream, (UsageError,), [LONG, SPACED]),
     Target("pipelines", json_near([PIPELINE.to_json()]), read_pipeline, (UsageError,), [LONG]),
     Target("state", json_near(state_samples()), read_state, ()),
-    Target("positions", json_near([POSITIONS]).map(_text), read_positions, (), [_text(each) for each in FOREIGN]),
+    Target("positions", json_near(POSITIONS).map(_text), read_positions, (), [_text(each) for each in FOREIGN]),
 )

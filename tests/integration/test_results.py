@@ -157,6 +157,14 @@ def test_latest_results_of_one_pipeline(settings: Settings, mirrored: None) -> N
     assert latest_results(settings, "nobody") == {}
 
 
+def test_what_is_none_of_ours_in_redis_is_left_out(settings: Settings, mirrored: None) -> None:
+    keys = Keys(settings.redis.prefix)
+    with connect_redis(settings.redis) as client:
+        client.set(keys.latest("main", "gate"), b"[" * 5000)
+        client.lpush(keys.latest("main", "list"), b"x")
+    assert latest_results(settings) == {"yard": result("yard", 3)}
+
+
 def test_latest_without_redis_is_one_line(settings: Settings) -> None:
     away = settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": "redis://:pw@127.0.0.1:1/0"})})
     with pytest.raises(ServiceError, match=r"Redis at redis://\*\*\*@127.0.0.1:1/0"):
