@@ -7,12 +7,12 @@ Exit status 1: something was lost, doubled, out of order, wrong, different in Re
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.chaos.run import run
+from tests.chaos.supervised import forget_settings
 
 
 def main() -> int:
@@ -24,8 +24,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("build/chaos.json"))
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the processes' logs, else temporary")
     arguments = parser.parse_args()
-    for name in [name for name in os.environ if name.startswith("STREAMER_")]:
-        del os.environ[name]  # they would reach the service's processes
+    forget_settings()
     count = arguments.faults or (None if arguments.minutes else 100)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)

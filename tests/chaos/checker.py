@@ -29,7 +29,8 @@ class Span(NamedTuple):
 
 @dataclass
 class Verdict:
-    """What was found. acknowledged: frames on the topic, each once; gaps: records; skipped: frames in gaps, by reason.
+    """What was found. acknowledged: frames on the topic, each once; gaps: records; skipped: frames in gaps, by reason,
+    and `late` those that came behind a newer one, from a producer that was frozen.
 
     lost: numbers without a record; doubled, out_of_order: records; wrong: records that say what can't be;
     redis_differs: records that are in one of the two alone, or not alike. findings: the first of them in words.

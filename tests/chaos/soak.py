@@ -8,7 +8,6 @@ it is what is measured. Exit status 1: it grew, or the checker found something.
 
 import argparse
 import json
-import os
 import random
 import statistics
 import sys
@@ -24,6 +23,7 @@ import psutil
 from tests.chaos.plan import Fault
 from tests.chaos.run import inflict, settle
 from tests.chaos.scene import Scene, scene
+from tests.chaos.supervised import forget_settings
 
 GROWTH = 0.05
 SPARE = 2
@@ -121,8 +121,7 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=16)
     parser.add_argument("--output", type=Path, default=Path("build/soak.json"))
     arguments = parser.parse_args()
-    for name in [name for name in os.environ if name.startswith("STREAMER_")]:
-        del os.environ[name]  # they would reach the service's processes
+    forget_settings()
     with tempfile.TemporaryDirectory() as folder:
         found = soak(Path(folder), arguments.seed, arguments.minutes, arguments.streams)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

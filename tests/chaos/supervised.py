@@ -1,5 +1,6 @@
 """Processes that are started again when they end, as a supervisor of production does it, and that may be broken."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from streamer.settings import PREFIX
 from streamer.stack import kafka_server, redis_server
 from streamer.stack.jars import kafka_jars
 from streamer.stack.java import find_java
@@ -85,6 +87,12 @@ class Supervised:
         if self._process is not None:
             self.wake()
             stop(self._process, timeout_s)
+
+
+def forget_settings() -> None:
+    """Takes settings of ours out of the environment: the processes would have them too, and they are the stronger."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]
 
 
 def service(name: str, words: list[str], folder: Path, settings: Mapping[str, Mapping[str, Any]]) -> Supervised:
