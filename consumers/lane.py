@@ -6,7 +6,9 @@ While one lane is in the network, another decodes: both leave the interpreter's 
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from consumers import metrics
@@ -15,6 +17,7 @@ from consumers.decode import DeadFrameError, decode
 from consumers.entry import Entry
 from consumers.ledger import Ledger
 from consumers.locate import source_boxes, too_small
+from consumers.retrying import Retrying
 from streamer.records import BBox, DeadCause, Death, DetectedObject, FrameHeader, GapReason, Result
 from streamer.settings import DetectSettings
 
@@ -64,16 +67,32 @@ class Lane(threading.Thread):
         try:
             most = self._settings.batch or self._detector.engine.input.batch
             batch = self._detector.new_batch(most)
+            retrying = Retrying(
+                *(self._settings, partial(self._work, batch=batch), self._check, self._condemn, self._stop_event)
+            )
             while not self._stop_event.is_set():
                 entries = self._chooser.take(most, timeout_s=0.2, fill_s=self._settings.batch_wait_ms / 1000)
                 if entries:
-                    self._work(entries, batch)
+                    retrying.work(entries)
         except Exception as error:
             # The edge of a thread: without this the worker would go on without its lanes.
             log.exception("the detector failed")
             self.failed = error
 
-    def _work(self, entries: list[Entry], batch: "npt.NDArray[np.float32]") -> None:
+    def _check(self) -> None:
+        """Raises what the detector raises at a picture in which nothing is."""
+        import numpy as np
+
+        model = self._detector.model
+        self._detector.detect_pictures([np.zeros((model.height, model.width, 3), np.uint8)])
+
+    def _condemn(self, entry: Entry, reason: str) -> None:
+        assert entry.header is not None
+        log.error("stream %s: frame %s is dead: %s", entry.header.stream, entry.header.id, reason)
+        death = Death(DeadCause.FAILED, reason, self._settings.tries)
+        self._ledger.finish(entry, GapReason.DEAD, reason, death)
+
+    def _work(self, entries: Sequence[Entry], batch: "npt.NDArray[np.float32]") -> None:
         ready: list[Entry] = []
         placements: list[Placement] = []
         for entry in entries:

@@ -9,6 +9,7 @@ REPEATS = Counter("streamer_detect_repeats", "frames that came again, already do
 STRANGERS = Counter("streamer_detect_strangers", "records on frames that no producer of ours wrote", ["pipeline"])
 DEAD = Counter("streamer_detect_dead_frames", "frames set aside on frames.dead", ["pipeline", "cause"])
 SUSPECTS = Counter("streamer_detect_suspects", "frames begun apart after a worker's death", ["pipeline", "how"])
+RETRIES = Counter("streamer_detect_retries", "frames begun again, alone, after a failure", ["pipeline"])
 EVENTS = Counter("streamer_detect_events", "events committed", ["pipeline", "stream", "kind"])
 OBJECTS = Counter("streamer_detect_objects", "objects found", ["pipeline", "type"])
 STAGE = Histogram("streamer_detect_stage_seconds", "time per frame and stage", ["pipeline", "stage"], buckets=_LATENCY)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
 from streamer.broker import connect_consumer, poll, topic_missing
 from streamer.errors import RecordError, ServiceError
 from streamer.mirror import Keys, connect_redis, redis_error
-from streamer.records import Detection, Event, Result, parse_detection
+from streamer.records import DeadFrame, Detection, Event, Result, parse_dead, parse_detection
 from streamer.settings import Settings, load
 from streamer.topics import topic_names
 
@@ -39,7 +39,7 @@ def load_settings(file: Path | None = None) -> Settings:
     return with_stack_addresses(load(file))
 
 
-R = TypeVar("R", Detection, Event)
+R = TypeVar("R", Detection, Event, DeadFrame)
 
 
 class Reader(Generic[R]):
@@ -56,7 +56,7 @@ class Reader(Generic[R]):
     """
 
     _parse: Callable[[bytes], R]
-    _log: Literal["detections", "events"]
+    _log: Literal["detections", "events", "dead"]
 
     def __init__(
         self,
@@ -161,12 +161,15 @@ class Reader(Generic[R]):
         if self._streams is not None and (record.key or b"").decode(errors="replace") not in self._streams:
             return None
         try:
-            return self._parse(record.value)
+            return self._read(record)
         except RecordError as error:
             self.skipped += 1
             where = {"partition": record.partition, "offset": record.offset}
             log.warning("left out a record on %s: %s", record.topic, error, extra=where)
             return None
+
+    def _read(self, record: "ConsumerRecord") -> R:
+        return self._parse(record.value)
 
     def _is_wanted(self, record: R) -> bool:
         return self._pipeline is None or record.pipeline == self._pipeline
@@ -184,6 +187,15 @@ class Events(Reader[Event]):
 
     _log = "events"
     _parse = staticmethod(Event.from_json)
+
+
+class DeadFrames(Reader[DeadFrame]):
+    """The records of topic `frames.dead`: frames that nobody could do; those of one pipeline and stream in order."""
+
+    _log = "dead"
+
+    def _read(self, record: "ConsumerRecord") -> DeadFrame:
+        return parse_dead(record.headers, record.value, record.timestamp)
 
 
 def latest_results(settings: Settings | None = None, pipeline: str = "main") -> dict[str, Result]:

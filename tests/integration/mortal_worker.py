@@ -1,6 +1,6 @@
 """A worker whose engine has a fault: `python -m tests.integration.mortal_worker FAULT detect ...`.
 
-A picture that is white makes it abort the process (FAULT = abort), or fail (raise). FAULT = once: the first call of all
+A picture that is white makes it abort the process (FAULT = abort), or fail (raise). FAULT = once: one call
 fails, as for want of memory; broken: every call behind a white picture fails, as after a fault of a GPU.
 """
 
@@ -34,8 +34,8 @@ def faulty(kind: str) -> None:
         if white and kind == "abort":
             os.abort()
         broken[0] |= white and kind == "broken"
-        # The first call is the one that tries the model.
-        if (white and kind == "raise") or broken[0] or (kind == "once" and calls[0] == 2):
+        # The first calls try the model, one per session.
+        if (white and kind == "raise") or broken[0] or (kind == "once" and calls[0] == 5):
             raise RuntimeError("not enough memory" if kind == "once" else "an assertion of the engine failed")
         return infer(self, batch)
 

@@ -5,17 +5,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from engines.onnxruntime_engine import OnnxRuntimeEngine
+from streamer.errors import StreamerError
 from streamer.records import DeadCause, DeadFrame, Death, EndHeader, FrameId, parse_dead
 from streamer.settings import Settings
 from streamer.topics import topic_names
+from tests.integration import mortal_worker
 from tests.integration.mortal_worker import WHITE
-from tests.integration.worker_rig import Rig, ends, environment, header, make_model, outline, read_records
+from tests.integration.worker_rig import (
+    Rig,
+    ends,
+    environment,
+    header,
+    make_model,
+    outline,
+    read_records,
+    running,
+    wait_until,
+)
 
 
 @pytest.fixture
@@ -118,3 +131,43 @@ def test_a_frame_that_ends_the_process_is_set_aside_and_nothing_else(rig: Rig) -
     # Two alone, before them two that narrowed it down, and maybe one behind which there was progress.
     assert set(deaths) == {-signal.SIGABRT}
     assert 4 <= len(deaths) <= 5
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Gives the engines of this process a fault; it is gone after the test."""
+    monkeypatch.setattr(OnnxRuntimeEngine, "infer", OnnxRuntimeEngine.infer)
+    return mortal_worker.faulty
+
+
+def test_a_frame_at_which_the_engine_fails_is_set_aside(rig: Rig, faulty: Callable[[str], None]) -> None:
+    faulty("raise")
+    put(rig, "a", 12, (5, 9))
+    with running(rig.settings):
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == expected(12, (5, 9))
+    dead = dead_frames(rig, 2)
+    reason = "RuntimeError: an assertion of the engine failed"
+    assert [each.death for each in dead] == [Death(DeadCause.FAILED, reason, 3)] * 2
+    assert {row["detail"] for row in rows if row["kind"] == "gap"} == {reason}
+
+
+def test_a_failure_that_passes_costs_no_frame(rig: Rig, faulty: Callable[[str], None]) -> None:
+    faulty("once")
+    put(rig, "a", 12)
+    with running(rig.settings):
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == expected(12)
+
+
+def test_an_engine_that_fails_at_every_picture_ends_the_worker_and_condemns_nobody(
+    rig: Rig, faulty: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty("broken")
+    put(rig, "a", 12, (5,))
+    with pytest.raises(StreamerError, match=r"lane-\d failed: an assertion"), running(rig.settings) as worker:
+        wait_until(lambda: worker.not_ready == "stopping")
+    monkeypatch.undo()
+    with running(rig.settings):
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == expected(12)

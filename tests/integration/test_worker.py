@@ -40,6 +40,7 @@ from tests.integration.worker_rig import (
     read_records,
     running,
     start_process,
+    wait_until,
 )
 
 
@@ -462,11 +463,3 @@ def test_at_least_once_without_transactions(rig: Rig) -> None:
         rig.put(EndHeader("a", FrameId(1, 11), 1))
         rows = rig.detections(ends("a"))
     assert outline(rows, "a") == [*map(str, range(11)), "11 end"]
-
-
-def wait_until(condition: Any, timeout_s: float = 20) -> None:
-    """Waits for a condition; fails after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -237,3 +237,11 @@ def environment(settings: Settings) -> dict[str, str]:
         "STREAMER_REDIS__URL": settings.redis.url,
         "STREAMER_REDIS__PREFIX": settings.redis.prefix,
     }
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 20) -> None:
+    """Waits for a condition; fails after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
