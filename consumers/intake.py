@@ -75,6 +75,7 @@ class Intake:
             kafka,
             group_id=self._names.worker_group(self._settings.detect.pipeline),
             group_instance_id=kafka.instance if self._settings.detect.static_membership else None,
+            partition_assignment_strategy=_assignors(),
             max_partition_fetch_bytes=2 << 20,
             fetch_max_bytes=16 << 20,
             fetch_max_wait_ms=500,
@@ -311,6 +312,18 @@ class Intake:
             self._ledger.close({partition.partition for partition in self._consumer.assignment()}, _REVOKE_S)
             self._commit_plain()
             self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+
+def _assignors() -> list[object]:
+    """How partitions are shared out: by what pauses least of what kafka-python has, see docs/operations.md.
+
+    Not by the cooperative one: it lets members keep partitions over a rebalance, but frames under way then have the
+    membership of before, with which they can't be committed. Range is what a worker of an older version has as well.
+    """
+    from kafka.coordinator.assignors.range import RangePartitionAssignor
+    from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+
+    return [StickyPartitionAssignor, RangePartitionAssignor]
 
 
 def _listener(intake: Intake) -> object:
