@@ -56,8 +56,8 @@ def train(arguments: argparse.Namespace) -> None:
     unfinished = _unfinished(folder, wanted, arguments.epochs)
     device = chosen_device(arguments.device)
     threads = arguments.threads or os.cpu_count() or 1
-    # Two threads that meet once a step do more on busy cores than two that meet in every operator.
-    ahead = device.type == "cpu" and threads > 1
+    # A teacher and its pupil that meet once a step do more on busy cores than threads that meet in every operator.
+    ahead = device.type == "cpu" and threads > 1 and arguments.teacher is not None and arguments.distil != "once"
     torch.set_num_threads(threads - 1 if ahead else threads)
     torch.manual_seed(arguments.seed)
     torch.backends.cudnn.benchmark = True  # all batches of a size are alike
