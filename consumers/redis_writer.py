@@ -1,5 +1,6 @@
 """Writing records to Redis: per stream in order, each id once, trimmed by age and number."""
 
+import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -41,6 +42,10 @@ return written
 """
 
 
+_NEVER = FrameId(1 << 64, 0)  # larger than any id
+log = logging.getLogger(__name__)
+
+
 class RedisWriter:
     """Belongs to one thread; errors of Redis come out as they are."""
 
@@ -49,6 +54,7 @@ class RedisWriter:
         self._pipeline = settings.detect.pipeline
         self._young: dict[Channel, deque[tuple[float, FrameId]]] = defaultdict(deque)
         self._written: set[Channel] = set()
+        self._occupied: set[Channel] = set()
         self._redis: redis.Redis | None = None
         self._script = ""
 
@@ -68,11 +74,19 @@ class RedisWriter:
         self._redis = client
 
     def top(self, channel: Channel) -> FrameId:
-        """Id of the newest record that Redis has of a channel; ZERO if it has none."""
+        """Id of the newest record that Redis has of a channel; ZERO if it has none.
+
+        Larger than any where nothing can be written, because somebody has put something else there.
+        """
         if self._redis is None:
             self.open()
         assert self._redis is not None
-        rows: Any = self._redis.xrevrange(self._records(channel), count=1)
+        try:
+            rows: Any = self._redis.xrevrange(self._records(channel), count=1)
+        except ResponseError as error:
+            if not self._is_occupied(channel, error):
+                raise
+            return _NEVER
         if not rows:
             return ZERO
         epoch, _, sequence = rows[0][0].decode().partition("-")
@@ -91,14 +105,25 @@ class RedisWriter:
         pipe = self._redis.pipeline(transaction=False)
         for channel, ordered in by_channel.items():
             pipe.evalsha(self._script, 2, *self._arguments(channel, ordered))
-        try:
-            pipe.execute()
-        except ResponseError:
-            # Redis was restarted, or emptied: the caller repairs what is gone, with the script loaded again.
-            self._written.clear()
-            self.open()
-            raise
-        self._written.update(by_channel)
+        replies = dict(zip(by_channel, pipe.execute(raise_on_error=False), strict=True))
+        for channel, reply in replies.items():
+            if isinstance(reply, ResponseError) and not self._is_occupied(channel, reply):
+                # Redis was restarted, or emptied: the caller repairs what is gone, with the script loaded again.
+                self._written.clear()
+                self.open()
+                raise reply
+            if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
+                raise reply
+        self._written.update(channel for channel, reply in replies.items() if not isinstance(reply, Exception))
+
+    def _is_occupied(self, channel: Channel, error: ResponseError) -> bool:
+        """Whether something else lies where a channel's records belong. Its stream does without, others go on."""
+        if not str(error).startswith("WRONGTYPE"):
+            return False
+        if channel not in self._occupied:
+            self._occupied.add(channel)
+            log.error("%s in Redis is not ours: remove it; until then it is not written", self._records(channel))
+        return True
 
     def _records(self, channel: Channel) -> str:
         of = self._keys.events if channel.log == "events" else self._keys.detections

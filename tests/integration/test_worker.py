@@ -271,6 +271,19 @@ def _everything(rig: Rig, streams: list[str]) -> list[Any]:
     return by_id([row for stream in streams for row in (*rig.mirrored(stream), *rig.mirrored_events(stream))])
 
 
+def test_what_lies_in_the_place_of_one_stream_in_redis_holds_up_no_other(rig: Rig) -> None:
+    streams = [f"s{n}" for n in range(4)]
+    rig.define(*streams)
+    with connect_redis(rig.settings.redis) as client:
+        client.set(Keys(rig.settings.redis.prefix).detections("main", "s1"), "somebody else's")
+    with running(rig.settings):
+        for stream in streams:
+            rig.put_run(stream, 10)
+        rows = rig.detections(ends(*streams))
+        for stream in set(streams) - {"s1"}:
+            wait_until(lambda stream=stream: rig.mirrored(stream) == [r for r in rows if r["sensorId"] == stream])
+
+
 def test_a_worker_starts_without_its_redis_and_fills_it_when_it_comes(rig: Rig, tmp_path: Path) -> None:
     (port,) = free_ports((0,))
     address = rig.settings.redis.model_copy(update={"url": f"redis://127.0.0.1:{port}/0"})
