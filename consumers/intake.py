@@ -50,7 +50,7 @@ class Intake:
     ) -> None:
         self._settings, self._ledger, self._chooser, self._followers = settings, ledger, chooser, followers
         self._mirror, self._treatments = mirror, treatments
-        self._isolation = Isolation(settings.detect, ledger, self._take_in)
+        self._isolation = Isolation(settings.detect, ledger, self._take_in, self._commit_plain)
         self._names = topic_names(settings.kafka)
         self._consumer: KafkaConsumer | None = None
         self._next_offset: dict[int, int] = {}

@@ -3,7 +3,8 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from consumers import metrics
@@ -39,11 +40,12 @@ TakeIn = Callable[[Polled, int], None]
 class Isolation:
     """Belongs to the poller's thread. While `active`, `step` polls, and nobody else.
 
-    take_in: what is done with a record whose turn it is.
+    take_in: what is done with a record whose turn it is. flush: commits what is to be committed outside transactions,
+    which must not come behind what is written here.
     """
 
-    def __init__(self, settings: DetectSettings, ledger: Ledger, take_in: TakeIn) -> None:
-        self._settings, self._ledger, self._take_in = settings, ledger, take_in
+    def __init__(self, settings: DetectSettings, ledger: Ledger, take_in: TakeIn, flush: Callable[[], None]) -> None:
+        self._settings, self._ledger, self._take_in, self._flush = settings, ledger, take_in, flush
         self._suspects: dict[TopicPartition, int] = {}  # -> offset behind the last suspect
         self._held: dict[TopicPartition, deque[Polled]] = {}  # the partition whose turn it is first
 
@@ -98,8 +100,7 @@ class Isolation:
         unread = {p for p, until in self._suspects.items() if p in assignment and consumer.position(p) < until}
         self._suspects = {p: until for p, until in self._suspects.items() if p in unread or p in self._held}
         wanted = unread - self._held.keys()
-        consumer.pause(*(assignment - wanted))
-        consumer.resume(*wanted)
+        _read_only(consumer, wanted)
         polled = poll_group(consumer, 0 if self._held else timeout_ms, max_records=_POLL_RECORDS)
         membership, now_ms = consumer.group_metadata(), time.time_ns() // 1_000_000
         for partition, records in polled.items():
@@ -107,7 +108,7 @@ class Isolation:
                 self._held[partition] = deque(Polled(partition, each, membership, now_ms) for each in records)
         if not self._suspects:
             log.info("all frames at which a worker died are through")
-            consumer.resume(*consumer.assignment())
+            _read_only(consumer, consumer.assignment())
 
     def _begin_apart(self, consumer: "KafkaConsumer", partition: "TopicPartition") -> None:
         held = self._held[partition]
@@ -140,6 +141,7 @@ class Isolation:
             for partition, attempt in attempts.items()
             if (written := self._ledger.with_attempt(partition.partition, attempt))
         }
+        self._flush()
         consumer.commit(offsets, timeout_ms=_WRITE_MS)
         for partition in offsets:
             self._ledger.begin(partition.partition, attempts[partition], membership, owed)
@@ -152,8 +154,17 @@ def _log_end(consumer: "KafkaConsumer", partition: "TopicPartition", polled: "li
 
 def answer_group(consumer: "KafkaConsumer") -> None:
     """Polls for the group's sake only; nothing is taken in."""
-    assignment: Iterable[TopicPartition] = consumer.assignment()
     paused = consumer.paused()
-    consumer.pause(*assignment)
+    _read_only(consumer, set())
     poll_group(consumer, 0)
-    consumer.resume(*(consumer.assignment() - paused))
+    _read_only(consumer, consumer.assignment() - paused)
+
+
+def _read_only(consumer: "KafkaConsumer", wanted: "set[TopicPartition]") -> None:
+    """Pauses all other partitions."""
+    for partition in consumer.assignment():
+        with suppress(KeyError):  # taken away in this moment, by kafka-python's own thread
+            if partition in wanted:
+                consumer.resume(partition)
+            else:
+                consumer.pause(partition)

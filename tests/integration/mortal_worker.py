@@ -1,10 +1,11 @@
 """A worker whose engine has a fault: `python -m tests.integration.mortal_worker FAULT detect ...`.
 
-A picture that is white makes it abort the process (FAULT = abort), or fail (raise). FAULT = once: one call
-fails, as for want of memory; broken: every call behind a white picture fails, as after a fault of a GPU.
+A picture that is white makes it abort the process (FAULT = abort), freeze it (freeze), or fail (raise). FAULT = once:
+one call fails, as for want of memory; broken: every call behind a white picture fails, as after a fault of a GPU.
 """
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -33,6 +34,8 @@ def faulty(kind: str) -> None:
         white = any(map(_is_white, batch))
         if white and kind == "abort":
             os.abort()
+        if white and kind == "freeze":
+            os.kill(os.getpid(), signal.SIGSTOP)
         broken[0] |= white and kind == "broken"
         # The first calls try the model, one per session.
         if (white and kind == "raise") or broken[0] or (kind == "once" and calls[0] == 5):

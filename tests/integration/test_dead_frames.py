@@ -6,12 +6,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
+from kafka.errors import KafkaTimeoutError
 
+from consumers.commit import Committer
+from consumers.entry import Batch
 from engines.onnxruntime_engine import OnnxRuntimeEngine
+from streamer.broker import connect_admin
 from streamer.errors import StreamerError
 from streamer.records import DeadCause, DeadFrame, Death, EndHeader, FrameId, parse_dead
 from streamer.settings import Settings
@@ -115,7 +120,7 @@ def expected(count: int, dead: Sequence[int] = ()) -> list[str]:
 def test_a_frame_that_ends_the_process_is_set_aside_and_nothing_else(rig: Rig) -> None:
     streams = {"a": (17,), "b": (), "c": (), "d": ()}
     for stream, white in streams.items():
-        put(rig, stream, 30, white)
+        put(rig, stream, 20, white)
     with restarting(rig.settings, "abort") as worker:
         rig.detections(ends(*streams), timeout_s=100)
         deaths = list(worker.deaths)
@@ -123,7 +128,7 @@ def test_a_frame_that_ends_the_process_is_set_aside_and_nothing_else(rig: Rig) -
         rows = rig.detections(ends("later"))
         assert worker.deaths == deaths
     for stream, white in streams.items():
-        assert outline(rows, stream) == expected(30, white)
+        assert outline(rows, stream) == expected(20, white)
     (dead,) = dead_frames(rig, 1)
     assert dead.header is not None
     assert (dead.stream, dead.header.id, dead.jpeg) == ("a", FrameId(1, 17), WHITE)
@@ -131,6 +136,58 @@ def test_a_frame_that_ends_the_process_is_set_aside_and_nothing_else(rig: Rig) -
     # Two alone, before them two that narrowed it down, and maybe one behind which there was progress.
     assert set(deaths) == {-signal.SIGABRT}
     assert 4 <= len(deaths) <= 5
+
+
+def test_a_frozen_worker_that_wakes_changes_nothing(rig: Rig) -> None:
+    put(rig, "a", 20, (7,))
+    with restarting(rig.settings, "freeze") as frozen:
+        wait_until(lambda: _is_stopped(frozen.process.pid), timeout_s=40)
+        with running(rig.settings, "successor"):
+            rows = rig.detections(ends("a"))
+            frozen.process.send_signal(signal.SIGCONT)
+            wait_until(lambda: not _is_stopped(frozen.process.pid))
+            # It has found out when it is a member again, and takes its share.
+            put(rig, "b", 20)
+            put(rig, "c", 20)
+            wait_until(lambda: _members(rig.settings) == 2)
+            rows = rig.detections(ends("a", "b", "c"))
+    assert [outline(rows, stream) for stream in "abc"] == [expected(20)] * 3
+    assert read_records(rig.settings, topic_names(rig.settings.kafka).dead, lambda _: True) == []
+
+
+def _is_stopped(process: int) -> bool:
+    return psutil.Process(process).status() == psutil.STATUS_STOPPED
+
+
+def _members(settings: Settings) -> int:
+    group = topic_names(settings.kafka).worker_group(settings.detect.pipeline)
+    with closing(connect_admin(settings.kafka)) as admin:
+        return len(admin.describe_groups([group])[group]["members"])
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_transaction_of_unknown_end_sets_a_frame_aside_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    attempt, failures = Committer._attempt, iter([True, True])
+
+    def failing(self: Committer, batch: Batch) -> None:
+        fails = bool(batch.dead) and next(failures, False)
+        if committed or not fails:
+            attempt(self, batch)
+        if fails:
+            raise KafkaTimeoutError("the broker's answer did not come")
+
+    monkeypatch.setattr(Committer, "_attempt", failing)
+    rig.define("a")
+    for sequence in range(6):
+        rig.put(header("a", sequence), b"no picture" if sequence == 3 else None)
+    rig.put(EndHeader("a", FrameId(1, 6), time.time_ns() // 1_000_000))
+    with running(rig.settings):
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == expected(6, (3,))
+    (dead,) = dead_frames(rig, 1)
+    assert (dead.death.cause, dead.jpeg) == (DeadCause.UNREADABLE, b"no picture")
 
 
 @pytest.fixture
