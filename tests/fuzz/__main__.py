@@ -38,6 +38,8 @@ def main() -> int:
     given_to, failed = Counter[str](), Counter[str]()
     while time.monotonic() < deadline:
         for target in targets:
+            if time.monotonic() > deadline:
+                break
             given_to[target.name] += _ROUND
             failed[target.name] += not _round(target, number)
         number += 1
