@@ -36,6 +36,7 @@ class Entry:
     stages: dict[str, float] = field(default_factory=dict)
     foreign: bool = False  # another pipeline's: neither a result nor a gap
     track: bool = False
+    motion_gate_s: float | None = None
 
 
 class Channel(NamedTuple):

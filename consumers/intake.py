@@ -228,7 +228,7 @@ class Intake:
             entry.foreign = True
             self._ledger.register(entry, now_ms, GapReason.DROPPED)
             return
-        entry.track = treatment.track
+        entry.track, entry.motion_gate_s = treatment.track, treatment.motion_gate_s
         # An end is waited for, and so is everything while frames are begun apart.
         entry.patient = treatment.patient and isinstance(header, FrameHeader) and not self._isolation.active
         if self._ledger.register(entry, now_ms, self._hole(entry, expired)):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from consumers import metrics
 from consumers.choose import Chooser
-from consumers.decode import DeadFrameError, decode
+from consumers.decode import DeadFrameError, check, decode
 from consumers.entry import Entry
 from consumers.ledger import Ledger
 from consumers.locate import source_boxes, too_small
+from consumers.motion_gate import MotionGate
 from consumers.retrying import Retrying
 from streamer.records import BBox, DeadCause, Death, DetectedObject, FrameHeader, GapReason, Result
 from streamer.settings import DetectSettings
@@ -39,8 +40,17 @@ class Lane(threading.Thread):
     go elsewhere.
     """
 
-    def __init__(self, number: int, detector: "Detector", settings: DetectSettings, chooser: Chooser, ledger: Ledger):
+    def __init__(
+        self,
+        number: int,
+        detector: "Detector",
+        settings: DetectSettings,
+        chooser: Chooser,
+        ledger: Ledger,
+        gate: MotionGate,
+    ) -> None:
         super().__init__(name=f"lane-{number}", daemon=True)
+        self._gate = gate
         self._detector, self._settings, self._chooser, self._ledger = detector, settings, chooser, ledger
         self._stop_event = threading.Event()
         self._refused: set[str] = set()
@@ -122,6 +132,9 @@ class Lane(threading.Thread):
             return None
         began = time.perf_counter()
         try:
+            if self._is_still(entry, header, wanted):
+                self._ledger.finish(entry, GapReason.UNCHANGED)
+                return None
             picture = decode(entry.jpeg, header, wanted, self._detector.model.colour, self._settings.max_picture_pixels)
         except DeadFrameError as error:
             log.warning("stream %s: frame %s is dead: %s", header.stream, header.id, error)
@@ -133,6 +146,15 @@ class Lane(threading.Thread):
         self._in_slot[slot] = placement
         entry.stages["decode"] = (time.perf_counter() - began) * 1000
         return placement
+
+    def _is_still(self, entry: Entry, header: FrameHeader, wanted: tuple[int, int]) -> bool:
+        if entry.motion_gate_s is None:
+            return False
+        check(entry.jpeg, header, self._settings.max_picture_pixels)
+        try:
+            return self._gate.is_still(header, entry.jpeg, wanted, entry.motion_gate_s)
+        except ValueError:
+            return False  # it is decoded for the network then, which says what is wrong
 
     def _refuse(self, entry: Entry, header: FrameHeader) -> None:
         if header.stream not in self._refused:

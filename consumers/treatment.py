@@ -15,13 +15,14 @@ _PATIENT_MS = 200  # for a definition that may be on its way: it is written befo
 class Treatment:
     """bound_ms: see Chooser. patient: results may wait to be committed together. track: objects keep one id.
 
-    places: zones and lines.
+    places: zones and lines. motion_gate_s: a frame like the last one needn't be looked at, for so long at most.
     """
 
     bound_ms: int | None
     patient: bool
     track: bool = False
     places: tuple[tuple[Zone, ...], tuple[Line, ...]] = ((), ())
+    motion_gate_s: float | None = None
 
 
 class Treatments:
@@ -88,7 +89,7 @@ class Treatments:
             ours = self._pipeline in definition.pipelines
             patient = definition.freshness == "every" and definition.pace == "fast"
             places = (definition.zones, definition.lines)
-            treatment = Treatment(definition.bound_ms, patient, definition.track, places)
+            treatment = Treatment(definition.bound_ms, patient, definition.track, places, definition.motion_gate_s)
             self._known[name] = treatment if ours else None
 
     def close(self) -> None:

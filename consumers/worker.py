@@ -16,6 +16,7 @@ from consumers.intake import Intake
 from consumers.lane import Lane
 from consumers.ledger import Ledger
 from consumers.mirror import Mirror
+from consumers.motion_gate import MotionGate
 from consumers.pipeline import Membership
 from consumers.tracking.settings import TrackingSettings
 from consumers.treatment import Treatments
@@ -83,8 +84,9 @@ class Worker:
         self._mirror.open()
         self._committer.open()
         self._intake.open()
+        gate = MotionGate()
         self._lanes = [
-            Lane(number, detector, self._settings.detect, self._chooser, self._ledger)
+            Lane(number, detector, self._settings.detect, self._chooser, self._ledger, gate)
             for number, detector in enumerate(detectors)
         ]
         for thread in (self._mirror, self._committer, *self._lanes):

@@ -4,7 +4,7 @@ import argparse
 import re
 from typing import Any
 
-_PLAIN = ("fps", "transport", "quality", "rotate", "freshness", "pace", "loop", "video", "track")
+_PLAIN = ("fps", "transport", "quality", "rotate", "freshness", "pace", "loop", "video", "track", "motion_gate_s")
 _NONE = "none"
 
 
@@ -18,6 +18,13 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
     add("--pace", choices=("realtime", "fast"), help="files: by their own clock (default), or at full speed")
     add("--loop", action=argparse.BooleanOptionalAction, help="files: start again at the end, for ever")
     add("--track", action=argparse.BooleanOptionalAction, help="objects keep one id while they are in view")
+    add(
+        "--motion-gate",
+        dest="motion_gate_s",
+        type=_or_none(float),
+        metavar="SECONDS",
+        help="still scenes cost no inference, but for a look every so many seconds; none: look at all (default)",
+    )
     add("--rotate", type=int, metavar="DEGREES", help="clockwise: 0, 90, 180 or 270")
     add("--crop", type=_crop, metavar="X,Y,W,H", help="only this part, in pixels of the upright source; none: all")
     add(

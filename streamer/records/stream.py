@@ -13,6 +13,7 @@ T = TypeVar("T", bound=BaseModel)
 
 _FRESHNESS = re.compile(r"latest|every|bounded:(?P<ms>[1-9]\d{0,6})(ms)?")
 _CONTROL = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
+_TRACKED_S = 2.0  # a track without boxes ends after three seconds
 _SHOWN = 20  # mistakes of one definition
 _SIZE = re.compile(r"(?P<width>[1-9]\d{1,4})x(?P<height>[1-9]\d{1,4})")
 
@@ -144,6 +145,13 @@ class StreamDefinition(_Record):
     pace: Literal["realtime", "fast"] = Field("realtime", description="files: by their own clock, or as fast as wanted")
     loop: bool = Field(False, description="files: start again at the end, for ever")
     track: bool = Field(False, description="objects keep one id while they are in view")
+    motion_gate_s: float | None = Field(
+        None,
+        gt=0,
+        le=3600,
+        description="a frame in which nothing has moved since the last one that was looked at costs no inference; "
+        "after so many seconds of source time one is looked at all the same; none: every frame is",
+    )
     zones: tuple[Zone, ...] = Field((), max_length=50, description="who enters, stays and leaves makes events")
     lines: tuple[Line, ...] = Field((), max_length=50, description="who crosses one makes an event")
     pipelines: tuple[Annotated[str, _name("pipeline")], ...] = Field(("main",), min_length=1)
@@ -160,6 +168,8 @@ class StreamDefinition(_Record):
             raise ValueError("zones and lines need names of their own")
         if names and not self.track:
             raise ValueError("zones and lines need track")
+        if self.track and self.motion_gate_s is not None and self.motion_gate_s > _TRACKED_S:
+            raise ValueError(f"with track, motion_gate_s is at most {_TRACKED_S:g}: tracks end when nobody looks")
         return self
 
     @property

@@ -15,6 +15,7 @@ from consumers.decode import DeadFrameError, decode
 from consumers.entry import Batch, Entry
 from consumers.lane import Lane
 from consumers.ledger import Ledger
+from consumers.motion_gate import MotionGate
 from consumers.positions import Positions, load_positions
 from engines.detector import open_detector
 from streamer.errors import RecordError
@@ -50,7 +51,7 @@ class Worker:
         detector = open_detector(settings, 1)
         self.ledger = Ledger("main")
         self.chooser = Chooser(16, self.ledger.finish)
-        self.lane = Lane(0, detector, settings, self.chooser, self.ledger)
+        self.lane = Lane(0, detector, settings, self.chooser, self.ledger, MotionGate())
         self.followers = follow({})
         self.followers.classes = detector.model.classes
         self.lane.start()

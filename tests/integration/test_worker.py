@@ -90,6 +90,28 @@ def test_repeats_are_done_once_and_holes_are_gaps(rig: Rig) -> None:
     assert rig.mirrored("a") == rows
 
 
+def test_still_scenes_cost_no_inference(rig: Rig) -> None:
+    rig.define("a", motion_gate_s=1.0)
+    rig.define("b")
+    with running(changed(rig.settings, sessions=1)):
+        for sequence in range(25):
+            rig.put(header("a", sequence, source_time=sequence / 10), jpeg(5))
+            rig.put(header("b", sequence, source_time=sequence / 10), jpeg(5))
+        rig.put(header("a", 25, source_time=2.5), jpeg(5)[:-40])
+        for stream, count in (("a", 26), ("b", 25)):
+            rig.put(EndHeader(stream, FrameId(1, count), 1))
+        rows = rig.detections(ends("a", "b"))
+    covered = {
+        sequence: row.get("reason", "result")
+        for row in rows
+        if row["sensorId"] == "a" and row["kind"] != "end"
+        for sequence in range(row.get("first", row.get("sequence")), row.get("last", row.get("sequence")) + 1)
+    }
+    expected = {sequence: "unchanged" if sequence % 10 else "result" for sequence in range(25)}
+    assert covered == {**expected, 25: "dead"}
+    assert outline(rows, "b") == [*map(str, range(25)), "25 end"]
+
+
 def test_dead_frames_and_strangers_do_not_stop_the_rest(rig: Rig) -> None:
     rig.define("a")
     with running(rig.settings):

@@ -1,0 +1,82 @@
+"""What the motion gate lets pass: whatever has moved since the last look, and nothing else for a while."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import simplejpeg
+from numpy.typing import NDArray
+
+from consumers.motion_gate import MotionGate
+from streamer.records import FrameHeader, FrameId
+
+WIDTH, HEIGHT = 416, 240
+FIRST = FrameHeader("gate", FrameId(1, 0), 0, 0, WIDTH, HEIGHT, WIDTH, HEIGHT, (1, 0, 0, 0, 1, 0), source_time=0.0)
+
+
+def scene(thing_at: int | None = None, brighter: int = 0, noise: float = 0) -> NDArray[np.float64]:
+    """A lit wall, maybe with somebody of 20 x 44 pixels in front of it."""
+    picture = np.repeat(np.linspace(60, 180, WIDTH)[None], HEIGHT, axis=0) + brighter
+    if thing_at is not None:
+        picture[100:144, thing_at : thing_at + 20] = 40 + brighter
+    return picture + np.random.default_rng(1 + brighter).normal(0, noise, picture.shape)
+
+
+def frame(sequence: int, seconds: float, picture: NDArray[np.float64], **changes: object) -> tuple[FrameHeader, bytes]:
+    grey = np.clip(picture, 0, 255).astype(np.uint8)
+    jpeg: bytes = simplejpeg.encode_jpeg(np.repeat(grey[:, :, None], 3, axis=2), quality=90)
+    header = replace(FIRST, id=FrameId(1, sequence), source_time=seconds)
+    return replace(header, **changes), jpeg  # type: ignore[arg-type]
+
+
+def is_still(gate: MotionGate, given: tuple[FrameHeader, bytes]) -> bool:
+    return gate.is_still(*given, (WIDTH, HEIGHT), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("then", "still"),
+    [
+        (frame(1, 0.1, scene(200)), True),
+        (frame(1, 0.1, scene(200, noise=8)), True),
+        (frame(1, 0.1, scene(200, brighter=25)), True),
+        (frame(1, 0.1, scene(204)), False),
+        (frame(1, 0.1, scene()), False),
+        (frame(1, 0.99, scene(200)), True),
+        (frame(1, 1.0, scene(200)), False),
+        (frame(1, -0.1, scene(200)), False),
+        (frame(0, 0.1, scene(200)), False),
+        (frame(1, 0.1, scene(200), id=FrameId(2, 0)), False),
+        (frame(1, 0.1, scene(200), matrix=(2, 0, 0, 0, 2, 0)), False),
+        (frame(1, 0.1, scene(200), stream="door"), False),
+    ],
+    ids=[
+        *("same", "noise", "exposure", "moved", "left", "nearly a second", "a second", "backwards"),
+        *("again", "another run", "another crop", "another stream"),
+    ],
+)
+def test_a_second_frame(then: tuple[FrameHeader, bytes], still: bool) -> None:
+    gate = MotionGate()
+    assert not is_still(gate, frame(0, 0.0, scene(200)))
+    assert is_still(gate, then) is still
+
+
+def test_what_moves_slowly_adds_up() -> None:
+    gate = MotionGate()
+    looked = [at for at in range(100) if not is_still(gate, frame(at, at / 1000, scene(200 + at // 4)))]
+    steps = np.diff(looked) / 4
+    assert len(looked) > 5
+    assert steps.max() <= 6  # pixels, of somebody 20 wide: the box last found still overlaps by more than half
+
+
+def test_an_earlier_frame_is_looked_at_and_what_was_seen_is_compared_with() -> None:
+    gate = MotionGate()
+    assert not is_still(gate, frame(5, 0.5, scene(200)))
+    assert not is_still(gate, frame(4, 0.4, scene(200)))
+    assert not is_still(gate, frame(6, 0.6, scene(260)))
+    assert is_still(gate, frame(7, 0.7, scene(260)))
+
+
+def test_a_damaged_picture_is_for_others_to_judge() -> None:
+    header, jpeg = frame(0, 0.0, scene())
+    with pytest.raises(ValueError, match=r".+"):
+        MotionGate().is_still(header, jpeg[:300], (WIDTH, HEIGHT), 1.0)
