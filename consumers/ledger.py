@@ -151,7 +151,7 @@ class Ledger:
             self._tell(entry)
 
     def _tell(self, entry: Entry) -> None:
-        if not entry.patient:
+        if not entry.patient or entry.partition in self._closing:
             self.urgent.set()
         self._changed.notify_all()
 

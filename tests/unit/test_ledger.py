@@ -1,5 +1,6 @@
 """What may be committed, in which order, and what covers the frames that have no result."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -208,3 +209,21 @@ def test_nothing_is_put_off_while_a_partition_is_given_up() -> None:
     assert not log.ledger.urgent.is_set()
     log.ledger.close({0}, 0)
     assert log.ledger.urgent.is_set()
+
+
+def test_what_a_lane_ends_while_its_partition_is_given_up_is_urgent() -> None:
+    """Who takes the partition over waits for it, even if nobody waits for the result."""
+    log = Log()
+    first, second = log.put(frame(0)), log.put(frame(1))
+    for entry in (first, second):
+        entry.patient = entry.taken = True
+    log.ledger.finish(first, result(frame(0)))
+    closing = threading.Thread(target=log.ledger.close, args=([0], 30))
+    closing.start()
+    assert log.ledger.urgent.wait(30)
+    assert log.committed() == ["a 1-0"]
+    log.ledger.finish(second, result(frame(1)))
+    assert log.ledger.urgent.is_set()
+    assert log.committed() == ["a 1-1"]
+    closing.join(30)
+    assert not closing.is_alive()
