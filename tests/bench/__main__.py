@@ -201,7 +201,7 @@ def show(report: dict[str, Any]) -> None:
     print(
         f"\n{report['clip']}, {report['model']}, {report['machine']}: CPU ms per frame, median of {report['repeats']}"
     )
-    print(f"{'':28}{'producer':>9}{'worker':>9}{'network':>9}{'broker':>9}{'redis':>9}{'results':>9}{'skipped':>9}")
+    print(f"{'':28}{'producer':>9}{'worker':>9}{'network':>9}{'broker':>9}{'redis':>9}{'frames':>9}{'skipped':>9}")
     for name, parts in report["by_scenario"].items():
         figures = [parts[key] for key in ("producer", "worker", "network", "broker", "redis")]
         counts = [parts[key] for key in ("frames", "skipped")]

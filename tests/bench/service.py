@@ -37,7 +37,7 @@ class Scenario:
 class Cost:
     """CPU time per frame in ms, by part, and what was seen of the results.
 
-    network: within `worker`. frames: with a result. commit_ms: per transaction. latency_ms: capture to result in
+    network: within `worker`. frames: that went through the network. commit_ms: per transaction. latency_ms: capture to result in
     Redis, per result.
     """
 
@@ -219,6 +219,7 @@ class _Reading:
     network: float
     broker: float
     redis: float
+    frames: float
     results: int
     skipped: int
 
@@ -230,11 +231,14 @@ def _account(
     sampled.start()
 
     def read() -> _Reading:
+        # Frames that have been through the network, and not the results: those of files come many at once.
+        network, frames = worker.metrics("streamer_detect_network_cpu_seconds_total", "streamer_detect_batch_frames_sum")
         return _Reading(
             worker.cpu_s(),
-            worker.metric("streamer_detect_network_cpu_seconds_total"),
+            network,
             cpu_s(pids["kafka"]),
             cpu_s(pids["redis"]),
+            frames,
             watch.results,
             watch.skipped,
         )
@@ -248,13 +252,13 @@ def _account(
     after = read()
     _until(producer.has_ended, producer, worker)
     sampled.join()
-    frames = after.results - before.results
+    frames = after.frames - before.frames
 
     def per(name: str) -> float:
         return float((getattr(after, name) - getattr(before, name)) * 1000 / max(frames, 1))
 
     return Cost(
-        frames,
+        round(frames),
         after.skipped - before.skipped,
         sampled.ms_per_frame,
         per("worker"),
