@@ -1,6 +1,7 @@
 """From pictures to boxes: letterbox, engine, head and NMS put together."""
 
 import difflib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ class Detector:
         if not len(found):
             return found
         # One sum tells that all numbers are sound, which they nearly always are.
-        if not np.isfinite(found.boxes.sum() + found.scores.sum()):
+        if not math.isfinite(np.add.reduce(found.boxes, axis=None) + np.add.reduce(found.scores)):
             found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)]
         if self.head.overlapping or wanted.agnostic:
             kept = suppress(found, wanted.iou, wanted.agnostic)

@@ -1,6 +1,7 @@
 """Where a picture lies in a network's input, and how it gets there."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import cv2
@@ -33,19 +34,25 @@ class Placement:
 
     def to_picture(self, boxes: Floats) -> Floats:
         """Boxes (N, 4) from network pixels to picture pixels, clipped to the picture."""
-        offset, scale, limits = np.array(
-            [
-                [self.left, self.top] * 2,
-                [self.scale_x, self.scale_y] * 2,
-                [self.width, self.height] * 2,
-            ],
-            np.float32,
-        )
+        offset, scale, limits = _corners(self)
         moved: Floats = boxes - offset
         moved /= scale
         np.maximum(moved, 0, out=moved)
         np.minimum(moved, limits, out=moved)
         return moved
+
+
+@lru_cache(maxsize=256)
+def _corners(placement: Placement) -> Floats:
+    """Offset, scale and limits, (3, 4), for both corners; the same in all frames of a stream."""
+    return np.array(
+        [
+            [placement.left, placement.top] * 2,
+            [placement.scale_x, placement.scale_y] * 2,
+            [placement.width, placement.height] * 2,
+        ],
+        np.float32,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +112,12 @@ class Letterbox:
         if placement != previous:
             into[:, :top] = into[:, top + height :] = self.pad
             into[:, top : top + height, :left] = into[:, top : top + height, left + width :] = self.pad
-        # Two thirds of the time of one assignment from the transposed picture, which reads every third byte.
+        # Two thirds of the time of one assignment from the transposed picture, which reads every third byte; and
+        # multiplied while a channel is still in the cache, another quarter less.
         for channel, plane in zip(inner, cv2.split(_resize(picture, width, height)), strict=True):
             channel[:] = plane
-        if self.factor != 1:
-            np.multiply(inner, inner.dtype.type(self.factor), out=inner)
+            if self.factor != 1:
+                np.multiply(channel, channel.dtype.type(self.factor), out=channel)
         return placement
 
 
