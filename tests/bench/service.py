@@ -37,8 +37,8 @@ class Scenario:
 class Cost:
     """CPU time per frame in ms, by part, and what was seen of the results.
 
-    network: within `worker`. frames: that went through the network. commit_ms: per transaction. latency_ms: capture to result in
-    Redis, per result.
+    network: within `worker`. frames: that went through the network. commit_ms: per transaction. latency_ms: capture
+    to result in Redis, per result.
     """
 
     frames: int
@@ -232,7 +232,8 @@ def _account(
 
     def read() -> _Reading:
         # Frames that have been through the network, and not the results: those of files come many at once.
-        network, frames = worker.metrics("streamer_detect_network_cpu_seconds_total", "streamer_detect_batch_frames_sum")
+        detect = "streamer_detect_"
+        network, frames = worker.metrics(f"{detect}network_cpu_seconds_total", f"{detect}batch_frames_sum")
         return _Reading(
             worker.cpu_s(),
             network,

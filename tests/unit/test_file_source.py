@@ -241,7 +241,7 @@ def test_a_clip_that_was_read_leaves_nothing_open(tmp_path: Path, start: int, mo
         assert list(islice(pictures, most))
         pictures.close()
         del pictures, source
-        # By type, not isinstance: that asks each object for its class, and deprecated ones of torch answer with a warning.
+        # By type, not isinstance: that asks each object for its class, and deprecated ones of torch warn then.
         kinds = [type(kept) for kept in gc.get_objects()]
         assert not [kind for kind in kinds if issubclass(kind, InputContainer | CodecContext)]
     finally:
