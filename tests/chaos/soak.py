@@ -62,6 +62,13 @@ def growth(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
     return found
 
 
+def by_minute(samples: Sequence[Sample]) -> list[float]:
+    """Medians of memory: whether it grows on or has levelled off."""
+    step = round(60 / _SAMPLE_S)
+    starts = range(0, len(samples), step)
+    return [round(statistics.median(one.rss_mb for one in samples[start : start + step]), 1) for start in starts]
+
+
 def is_flat(measured: dict[str, dict[str, float]]) -> bool:
     """Whether nothing has grown."""
     spare = {"rss_mb": 0.0}
@@ -80,7 +87,8 @@ def soak(folder: Path, seed: int, minutes: float, streams: int) -> dict[str, Any
         while time.monotonic() < deadline:
             _watch(stage, samples, min(chance.uniform(*_PAUSE_S), deadline - time.monotonic()))
             recoveries.append(inflict(stage, _fault(chance)))
-            print(f"{recoveries[-1].at} {recoveries[-1].kind} {recoveries[-1].of}", flush=True)
+            memory = ", ".join(f"{name} {some[-1].rss_mb:.0f} MB" for name, some in samples.items())
+            print(f"{recoveries[-1].at} {recoveries[-1].kind} {recoveries[-1].of}: {memory}", flush=True)
         verdict = settle(stage)
     measured = {name: growth(some) for name, some in samples.items()}
     judged = {name: is_flat(measured[name]) for name in ("worker-0", "producer-0")}
@@ -91,6 +99,7 @@ def soak(folder: Path, seed: int, minutes: float, streams: int) -> dict[str, Any
         "faults": len(recoveries),
         "flat": judged,
         "processes": measured,
+        "rss_mb_by_minute": {name: by_minute(some) for name, some in samples.items()},
         **asdict(verdict),
         "ok": all(judged.values()) and verdict.is_clean,
     }

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.soak import Sample, growth, is_flat
+from tests.chaos.soak import Sample, by_minute, growth, is_flat
 
 USUAL = Sample(rss_mb=200.0, threads=12, sockets=8, files=20)
 
@@ -27,6 +27,10 @@ def test_the_last_window_is_set_against_the_second(change: dict[str, float], fla
     steady = [USUAL] * 60
     outlier = [replace(USUAL, threads=90)]
     assert is_flat(growth(warming_up + steady + outlier + [replace(USUAL, **change)] * 19)) is flat
+
+
+def test_memory_is_told_by_the_minute() -> None:
+    assert by_minute([USUAL] * 30 + [replace(USUAL, rss_mb=210.0)] * 15) == [200.0, 210.0]
 
 
 def test_a_process_is_looked_at() -> None:
