@@ -30,7 +30,8 @@ class Span(NamedTuple):
 @dataclass
 class Verdict:
     """What was found. acknowledged: frames on the topic, each once; gaps: records; skipped: frames in gaps, by reason,
-    and `late` those that came behind a newer one, from a producer that was frozen.
+    and `late` those that came behind a newer one, from a producer that was frozen, `passed over` those of whole epochs
+    in an open gap.
 
     lost: numbers without a record; doubled, out_of_order: records; wrong: records that say what can't be;
     redis_differs: records that are in one of the two alone, or not alike. findings: the first of them in words.
@@ -72,7 +73,7 @@ def check_detections(verdict: Verdict, journal: Mapping[str, Sequence[Frame]], r
         frames = journal.get(stream, ())
         spans = _spans(verdict, stream, records)
         _judge_order(verdict, stream, [(r["epoch"], _span(r).first) for r in records])
-        _judge_coverage(verdict, stream, frames, spans)
+        _judge_coverage(verdict, stream, frames, spans, _passed_over(records))
         _judge_results(verdict, stream, frames, records)
         _judge_reasons(verdict, stream, frames, records)
 
@@ -159,14 +160,28 @@ def _judge_order(verdict: Verdict, stream: str, places: Iterable[tuple[int, floa
         newest = max(newest, place)
 
 
-def _judge_coverage(verdict: Verdict, stream: str, frames: Sequence[Frame], spans: Mapping[int, list[Span]]) -> None:
+def _judge_coverage(
+    verdict: Verdict, stream: str, frames: Sequence[Frame], spans: Mapping[int, list[Span]], over: Sequence[Span]
+) -> None:
     reached = {epoch: _cover(verdict, f"{stream} {epoch}", own) for epoch, own in spans.items()}
     distinct = set(frames)
     verdict.acknowledged += sum(not frame.is_end for frame in distinct)
     for frame in sorted(distinct, key=lambda one: (one.epoch, one.sequence)):
-        if frame.sequence > reached.get(frame.epoch, -1):
+        if frame.epoch not in reached and any(first < frame.epoch < last for first, last in over):
+            verdict.skip("passed over", 1)
+        elif frame.sequence > reached.get(frame.epoch, -1):
             what = "the end at " if frame.is_end else ""
             verdict.blame("lost", f"{stream}: {what}{frame.epoch}-{frame.sequence} has neither result nor gap")
+
+
+def _passed_over(records: Sequence[Any]) -> list[Span]:
+    """Epochs between which nobody has looked: an open gap of such a reason reaches to the stream's next record."""
+    pairs = zip(records, records[1:], strict=False)
+    return [
+        Span(one["epoch"], after["epoch"])
+        for one, after in pairs
+        if one["kind"] == "gap" and one["last"] is None and one["reason"] in ("stale", "expired")
+    ]
 
 
 def _cover(verdict: Verdict, name: str, spans: Iterable[Span]) -> float:

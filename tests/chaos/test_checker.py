@@ -107,6 +107,13 @@ def test_planted_mistakes_are_found(plant: Plant, expected: dict[str, int]) -> N
     assert verdict.findings
 
 
+@pytest.mark.parametrize(("reason", "lost"), [("stale", 0), ("expired", 0), ("dropped", 2)])
+def test_an_open_gap_that_passes_frames_over_reaches_to_the_next_record(reason: str, lost: int) -> None:
+    journal = [Frame("a", 1, 0), Frame("a", 2, 0), Frame("a", 2, 1), Frame("a", 3, 0)]
+    verdict = judged([result(1, 0), gap(1, 1, None, reason), result(3, 0)], journal)
+    assert (verdict.lost, verdict.skipped.get("passed over", 0)) == (lost, 2 - lost)
+
+
 def test_a_stream_stays_on_its_partition() -> None:
     rows = rows_of(right())
     rows[3] = Row(4, "a", rows[3].value, 0)

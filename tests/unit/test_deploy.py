@@ -22,7 +22,7 @@ def requirements() -> list[Requirement]:
     """Of the package, and of the extras that the images install."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = set(re.findall(r"'\.\[(\w+)\]'", "".join(file.read_text(encoding="utf-8") for file in DOCKERFILES)))
-    more = (project["optional-dependencies"].get(extra, ()) for extra in extras)
+    more = (project["optional-dependencies"].get(extra, ()) for extra in sorted(extras))
     return [Requirement(text) for text in [*project["dependencies"], *(text for group in more for text in group)]]
 
 
