@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tests.chaos.journal import Frame
@@ -176,10 +177,9 @@ def _judge_coverage(
 
 def _passed_over(records: Sequence[Any]) -> list[Span]:
     """Epochs between which nobody has looked: an open gap of such a reason reaches to the stream's next record."""
-    pairs = zip(records, records[1:], strict=False)
     return [
         Span(one["epoch"], after["epoch"])
-        for one, after in pairs
+        for one, after in pairwise(records)
         if one["kind"] == "gap" and one["last"] is None and one["reason"] in ("stale", "expired")
     ]
 
