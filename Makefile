@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCE ?= synthetic:
 TESTS ?= tests
+# So many tests at a time: they wait for servers and time-outs more than they compute.
+JOBS ?= 2
 # What the tests are run with. With `train` in it (PyTorch, 5 GB) those of training run too, with `rtx` (TensorRT-RTX,
 # 0.3 GB) those that build engines.
 EXTRAS ?= local,openvino,dev
@@ -29,7 +31,7 @@ test: $(VENV)/.tested lint ## the set-up, then every test; TESTS=tests/unit for 
 		|| echo "no RTSP server for the tests, those are skipped: 'make services' installs one (Debian, as root)"
 	@$(BIN)/python -c "import torch" 2>/dev/null \
 		|| echo "no PyTorch for the tests, those of training are skipped: make test EXTRAS=$(EXTRAS),train,rtx"
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
 
 lint: $(VENV)/.tested ## style and types
 	$(BIN)/ruff check .
