@@ -33,6 +33,7 @@ def configure_logging(telemetry: TelemetrySettings) -> None:
     """Sends this process's logs, warnings and uncaught exceptions to stderr. May be called again."""
     handler = _Stderr()
     handler.setFormatter(_Json() if telemetry.log_format == "json" else _Console())
+    handler.addFilter(_is_news)
     handler.addFilter(_Repeats(_CHATTY, REPEAT_S))
     root = logging.getLogger()
     for earlier in [h for h in root.handlers if isinstance(h, _Stderr)]:
@@ -96,6 +97,11 @@ def _plain(value: object) -> object:
 def _one_line(text: str) -> str:
     """A line break in what a camera says must not look like a line of ours."""
     return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what kafka-python (3.0.12) calls an error when a client that is closed was just asking for metadata."""
+    return not (record.name == "kafka.cluster" and "Cancelled" in map(str, record.args or ()))
 
 
 class _Repeats(logging.Filter):

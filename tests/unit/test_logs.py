@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from kafka.errors import Cancelled, NodeNotReadyError
 
 from streamer.settings import TelemetrySettings
 from streamer.telemetry import logs
@@ -88,6 +89,14 @@ def test_level_applies_and_configuring_twice_prints_once(capsys: pytest.CaptureF
     logging.getLogger("a").info("not this")
     logging.getLogger("a").warning("this")
     assert [line.split(": ")[1] for line in lines(capsys)] == ["this"]
+
+
+def test_a_client_that_is_closed_while_it_asks_for_metadata_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(TelemetrySettings())
+    for error in (Cancelled(), NodeNotReadyError("1")):
+        logging.getLogger("kafka.cluster").error("Metadata refresh: failed %s", error)
+    (line,) = lines(capsys)
+    assert "NodeNotReadyError" in line
 
 
 def test_libraries_are_heard_from_warning_on_and_repeats_are_counted(
