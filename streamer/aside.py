@@ -5,7 +5,7 @@ transactional ids; NAME is the pipeline's, too. A worker with these settings doe
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
@@ -44,6 +44,14 @@ def aside(settings: Settings, name: str) -> Settings:
     # Frames keep the time at which they were captured, by which `frames` would forget them at once.
     kept = settings.topics.model_copy(update={"frames_retention_s": settings.topics.detections_retention_s})
     return settings.model_copy(update={"kafka": kafka, "redis": redis, "detect": detect, "topics": kept})
+
+
+def next_steps(there: Settings, model: str) -> Iterator[str]:
+    """What to type so that the frames of a replay are done and their results read. there: see `aside`."""
+    name, topics, keys = there.detect.pipeline, there.kafka.topic_prefix, there.redis.prefix
+    yield f"  export STREAMER_KAFKA__TOPIC_PREFIX={topics} STREAMER_REDIS__PREFIX={keys}"
+    yield f"  streamer detect --pipeline {name} --model {model}"
+    yield f"  streamer results export --pipeline {name}"
 
 
 class FramesAside:

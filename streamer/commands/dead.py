@@ -83,7 +83,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from streamer.aside import FramesAside
+    from streamer.aside import FramesAside, next_steps
     from streamer.errors import StreamerError
     from streamer.records import FrameHeader, FrameId
 
@@ -108,15 +108,9 @@ def _replay(arguments: argparse.Namespace) -> int:
     if not put:
         raise StreamerError("no dead frame to replay: `streamer dead list` with the same filters shows what there is")
     print(f"frames written: {put}, streams: {len(newest)}. They are done, and their results read, by:")
-    for line in _next_steps(frames.settings.kafka.topic_prefix, frames.settings.redis.prefix, arguments.to):
+    for line in next_steps(frames.settings, "MODEL"):
         print(line)
     return 0
-
-
-def _next_steps(topics: str, keys: str, name: str) -> Iterator[str]:
-    yield f"  export STREAMER_KAFKA__TOPIC_PREFIX={topics} STREAMER_REDIS__PREFIX={keys}"
-    yield f"  streamer detect --pipeline {name} --model MODEL"
-    yield f"  streamer results export --pipeline {name}"
 
 
 def _wanted(arguments: argparse.Namespace, pipeline: str | None) -> "Iterator[DeadFrame]":

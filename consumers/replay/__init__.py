@@ -1,0 +1,1 @@
+"""Frames of the past once more: aside, or through a candidate model that is held against the one in service."""
