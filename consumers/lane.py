@@ -16,10 +16,10 @@ from consumers.choose import Chooser
 from consumers.decode import DeadFrameError, check, decode
 from consumers.entry import Entry
 from consumers.ledger import Ledger
-from consumers.locate import source_boxes, too_small
+from consumers.locate import detected_objects, too_small
 from consumers.motion_gate import MotionGate
 from consumers.retrying import Retrying
-from streamer.records import BBox, DeadCause, Death, DetectedObject, FrameHeader, GapReason, Result
+from streamer.records import DeadCause, Death, FrameHeader, GapReason, Result
 from streamer.settings import DetectSettings
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Lane(threading.Thread):
         assert isinstance(header, FrameHeader)
         for name, ms in entry.stages.items():
             self._stages[name].observe(max(ms, 0) / 1000)
-        objects = self._objects(found, header)
+        objects = detected_objects(found, header, self._detector.model.classes)
         candidates = None
         if entry.track:
             # The most confident come first, but each class may have a threshold of its own.
@@ -194,12 +194,4 @@ class Lane(threading.Thread):
             {name: round(ms, 2) for name, ms in entry.stages.items()},
             header.traceparent,
             candidates,
-        )
-
-    def _objects(self, found: "Detections", header: FrameHeader) -> tuple[DetectedObject, ...]:
-        names = self._detector.model.classes
-        boxes = source_boxes(found.boxes, header)
-        rows = zip(boxes.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True)
-        return tuple(
-            DetectedObject(str(i), BBox(*box), names[kind], score) for i, (box, kind, score) in enumerate(rows)
         )

@@ -1,15 +1,17 @@
 """From JPEG pixels to upright source pixels, and whether a JPEG is large enough."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from streamer.records import FrameHeader
+from streamer.records import BBox, DetectedObject, FrameHeader
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from engines.detections import Detections
     from engines.detector import Detector
 
 
@@ -37,6 +39,13 @@ def source_boxes(boxes: "npt.NDArray[np.float32]", header: FrameHeader) -> "npt.
     corners = np.stack((across.min(1), down.min(1), across.max(1), down.max(1)), axis=1)
     inside: npt.NDArray[np.float32] = np.clip(corners, 0, limits, dtype=np.float32)
     return inside
+
+
+def detected_objects(found: "Detections", header: FrameHeader, names: Sequence[str]) -> tuple[DetectedObject, ...]:
+    """What was found in a frame's JPEG, in upright source pixels; ids count from 0. names: of the model's classes."""
+    boxes = source_boxes(found.boxes, header)
+    rows = zip(boxes.tolist(), found.classes.tolist(), found.scores.tolist(), strict=True)
+    return tuple(DetectedObject(str(i), BBox(*box), names[kind], score) for i, (box, kind, score) in enumerate(rows))
 
 
 @lru_cache(maxsize=256)

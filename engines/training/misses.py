@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.detections import Detections, Floats
+from engines.detections import Detections
+from engines.marks import mark
+from engines.overlaps import overlaps
 from engines.training.dataset import Dataset, Picture
 
 CONFIDENCE = 0.25  # from which a box is shown by the service, unless told otherwise
@@ -53,10 +55,10 @@ def judge(picture: Picture, found: Detections, known: frozenset[int]) -> Misses:
     """
     shown = found[(found.scores >= CONFIDENCE) & np.isin(found.classes, list(known))]
     shown = shown[np.argsort(-shown.scores, kind="stable")]
-    overlaps = _overlaps(shown.boxes, picture.boxes) * (shown.classes[:, None] == picture.classes)
+    shared = overlaps(shown.boxes, picture.boxes) * (shown.classes[:, None] == picture.classes)
     free = ~picture.crowd
     invented = np.ones(len(shown), np.bool_)
-    for number, row in enumerate(overlaps):
+    for number, row in enumerate(shared):
         best = int(np.argmax(row * free)) if free.any() else -1
         if best >= 0 and row[best] * free[best] >= OVERLAP:
             free[best] = False
@@ -78,24 +80,8 @@ def draw(misses: Misses, names: Sequence[str]) -> NDArray[np.uint8]:
     objects = zip(misses.picture.boxes, misses.picture.classes, misses.missed, strict=True)
     for box, kind, missed in objects:
         if missed:
-            _mark(canvas, box * factor, names[kind], _MISSED)
+            mark(canvas, box * factor, names[kind], _MISSED)
     found = misses.found
     for box, kind, score, invented in zip(found.boxes, found.classes, found.scores, misses.invented, strict=True):
-        _mark(canvas, box * factor, f"{names[kind]} {score:.2f}", _INVENTED if invented else _FOUND)
+        mark(canvas, box * factor, f"{names[kind]} {score:.2f}", _INVENTED if invented else _FOUND)
     return np.asarray(canvas, np.uint8)
-
-
-def _mark(canvas: cv2.typing.MatLike, box: Floats, text: str, colour: tuple[int, int, int]) -> None:
-    left, top, right, bottom = (round(float(value)) for value in box)
-    cv2.rectangle(canvas, (left, top), (right, bottom), colour, 2)
-    cv2.putText(canvas, text, (left + 2, max(12, top - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
-
-
-def _overlaps(first: Floats, second: Floats) -> Floats:
-    """IoU (N, M) of boxes (N, 4) and (M, 4)."""
-    low = np.maximum(first[:, None, :2], second[:, :2])
-    high = np.minimum(first[:, None, 2:], second[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(-1)
-    areas = (np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1) for boxes in (first, second))
-    whole = np.add.outer(*areas) - shared
-    return np.asarray(shared / np.maximum(whole, 1e-9), np.float32)
