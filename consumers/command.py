@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from consumers.worker import Worker
     from streamer.errors import UsageError
     from streamer.lifecycle import instance_name, stop_on_signals
+    from streamer.memory import share_heaps
     from streamer.telemetry.logs import configure_logging
     from streamer.telemetry.server import TelemetryServer
 
@@ -66,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not settings.detect.model:
         raise UsageError("which model? --model FILE, or detect.model in the settings")
     configure_logging(settings.telemetry)
+    share_heaps()
     stopping = stop_on_signals()
     worker = Worker(settings, instance_name(settings.kafka))
     server = TelemetryServer(settings.telemetry, lambda: worker.not_ready)

@@ -42,11 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     """0 when told to stop or all sources came to their end, 1 when one failed."""
     from producers.supervisor import Supervisor
     from streamer.lifecycle import stop_on_signals
+    from streamer.memory import share_heaps
     from streamer.telemetry.logs import configure_logging
 
     settings = settings_for(arguments, {"telemetry": {"port": arguments.port}})
     definitions = _definitions(arguments)
     configure_logging(settings.telemetry)
+    share_heaps()
     stopping = stop_on_signals()
     supervisor = Supervisor(settings)
     if not definitions:

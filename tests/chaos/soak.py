@@ -33,6 +33,13 @@ _PAUSE_S = (5.0, 20.0)
 _WINDOWS = 5  # the first is for warming up; the last is set against the second
 
 
+_WORST = [
+    Fault(victim, 0, frozen_s, settled=True, pause_s=0)
+    for victim, frozen_s in (("broker", 9.0), ("redis", None), ("producer", 9.0), ("worker", 9.0), ("broker", 9.0))
+]
+"""Before anything is measured: what the longest outage takes for its backlog is kept, and is no growth."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """What a process has. rss_mb: memory; files: open ones that are no sockets."""
@@ -83,6 +90,8 @@ def soak(folder: Path, seed: int, minutes: float, streams: int) -> dict[str, Any
     chance, samples = random.Random(seed), {"worker-0": [], "producer-0": [], "broker": [], "redis": []}
     recoveries = []
     with scene(folder, streams) as stage:
+        for fault in _WORST:
+            inflict(stage, fault)
         deadline = time.monotonic() + minutes * 60
         while time.monotonic() < deadline:
             _watch(stage, samples, min(chance.uniform(*_PAUSE_S), deadline - time.monotonic()))
