@@ -13,7 +13,7 @@ from consumers.replay.look import Looker
 from consumers.replay.pictures import Worst
 from consumers.replay.report import ReportFolder, frame_line
 from consumers.replay.retained import RetainedFrames
-from consumers.replay.shadow import OVERLAP, Compared, SharedNames, shadow, share_names
+from consumers.replay.shadow import OVERLAP, Compared, SharedNames, few, shadow, share_names
 from consumers.replay.span import Span
 from consumers.replay.summary import Summary
 from streamer.commands.progress import counting
@@ -104,7 +104,7 @@ def _content(
     settings = wanted.candidate
     before, after = baseline.to_json(), candidate.to_json()
     notes = [
-        f"classes that only {side.name} has, not compared: {', '.join(only)}"
+        f"classes that only {side.name} has, not compared: {few(only)}"
         for side, only in ((baseline, names.only_baseline), (candidate, names.only_candidate))
         if only
     ]

@@ -33,13 +33,15 @@ def _span(frames: Mapping[str, Any]) -> str:
 
 
 def _side(role: str, name: str, side: Mapping[str, Any]) -> str:
-    models = ", ".join(f"{each['model']} ({each['sha256'][:12]})" for each in side["models"])
+    short = [(each["model"], each["sha256"][:12]) for each in side["models"]]
+    of_service = ", ".join(f"{model} ({sha256})" for model, sha256 in short)
+    who = f"{name}, {of_service}" if side["kind"] == "service" else f"{name} ({short[0][1]})"
     cost = ""
     if side["cpu_ms_per_frame"] is not None:
         cost = f"; CPU per frame {side['cpu_ms_per_frame']:.2f} ms"
     elif side.get("latency_ms"):
         cost = "; by the clock, per frame: " + ", ".join(f"{k} {v:.2f} ms" for k, v in side["latency_ms"].items())
-    return f"- {role}: {name}{f', {models}' if side['kind'] == 'service' else f' ({models})'}{cost}"
+    return f"- {role}: {who}{cost}"
 
 
 def _table(report: Mapping[str, Any], baseline: str, candidate: str) -> list[str]:

@@ -43,7 +43,7 @@ def share_names(baseline: Looker, candidate: Looker) -> SharedNames:
     old = new if baseline.classes is None else baseline.classes
     both = frozenset(old) & frozenset(new)
     if not both:
-        raise UsageError(f"{baseline.name} finds {_few(old)}, {candidate.name} {_few(new)}: no class of the same name")
+        raise UsageError(f"{baseline.name} finds {few(old)}, {candidate.name} {few(new)}: no class of the same name")
     return SharedNames(
         both, tuple(name for name in old if name not in both), tuple(name for name in new if name not in both)
     )
@@ -87,6 +87,7 @@ def _compare(frame: RetainedFrame, baseline: Looker, candidate: Looker, names: S
     return Compared(frame, compare(before.objects, after.objects, names.both, least), before)
 
 
-def _few(names: Iterable[str]) -> str:
+def few(names: Iterable[str]) -> str:
+    """The first names of a list, for a line."""
     names = list(names)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
