@@ -61,8 +61,17 @@ class Chooser:
         for old in replaced:
             self._skip(old, GapReason.STALE, "")
 
-    def take(self, most: int, timeout_s: float, fill_s: float) -> list[Entry]:
-        """Up to `most` frames, one stream after the other; waits for the first, then `fill_s` for the others."""
+    def widen(self, limit: int) -> None:
+        """Lets at least so many frames wait."""
+        with self._lock:
+            self._limit = max(self._limit, limit)
+
+    def take(self, most: int, timeout_s: float, fill_s: float, enough: int | None = None) -> list[Entry]:
+        """Up to `most` frames, one stream after the other; waits for the first, then `fill_s` for the others.
+
+        enough: how many are worth no more waiting; None: `most`.
+        """
+        enough = most if enough is None else enough
         taken: list[Entry] = []
         stale: list[Entry] = []
         with self._lock:
@@ -70,7 +79,7 @@ class Chooser:
                 return []
             self._drain(most, taken, stale)
             deadline = time.monotonic() + fill_s
-            while len(taken) < most and not self._closed:
+            while len(taken) < enough and not self._closed:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._came.wait_for(lambda: self._queues or self._closed, left):
                     break

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from engines.detections import Detections
     from engines.detector import Detector
+    from engines.jpeg_detector import JpegDetector
 
 
 def source_boxes(boxes: "npt.NDArray[np.float32]", header: FrameHeader) -> "npt.NDArray[np.float32]":
@@ -56,7 +57,7 @@ def _row(x: float, y: float) -> "npt.NDArray[np.float32]":
     return np.array((x, y, x, y), np.float32)
 
 
-def too_small(header: FrameHeader, detector: "Detector") -> bool:
+def too_small(header: FrameHeader, detector: "Detector | JpegDetector") -> bool:
     """Whether the JPEG was made smaller than the network's letterbox, so that detail is missing."""
     m0, m1, _, m3, m4, _ = header.matrix
     across, down = math.hypot(m0, m3), math.hypot(m1, m4)  # source pixels per JPEG pixel

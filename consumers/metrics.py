@@ -25,6 +25,11 @@ PARTITIONS = Gauge("streamer_detect_partitions", "partitions of frames that this
 COMMITS = Counter("streamer_detect_commits", "transactions", ["pipeline", "outcome"])
 COMMIT_TIME = Histogram("streamer_detect_commit_seconds", "time per transaction", ["pipeline"], buckets=_LATENCY)
 NETWORK_CPU = Counter("streamer_detect_network_cpu_seconds", "CPU time in the network", ["pipeline"])
-BATCH = Histogram("streamer_detect_batch_frames", "frames per inference", ["pipeline"], buckets=(1, 2, 4, 8, 16, 32))
+BATCH = Histogram(
+    "streamer_detect_batch_frames", "frames per inference", ["pipeline"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+GPU_TIME = Histogram(
+    "streamer_detect_gpu_seconds", "time per batch by the GPU's clock", ["pipeline", "stage"], buckets=_LATENCY
+)
 MIRROR_BEHIND = Gauge("streamer_mirror_waiting_records", "committed records not yet in Redis", ["pipeline"])
 MIRROR_ERRORS = Counter("streamer_mirror_errors", "failed writes to Redis", ["pipeline"])

@@ -46,7 +46,7 @@ class Retrying:
         try:
             self._work(entries)
         except Exception as error:  # an engine raises what it likes
-            _raise_if_lasting(error)
+            raise_if_lasting(error)
             log.warning("%d frames failed together, each is tried alone: %s", len(entries), _line(error))
             for entry in entries:
                 if not entry.done:
@@ -63,14 +63,15 @@ class Retrying:
                 self._work([entry])
                 return
             except Exception as error:  # as above
-                _raise_if_lasting(error)
+                raise_if_lasting(error)
                 reason = _line(error)
                 log.warning("partition %d offset %d failed alone: %s", entry.partition, entry.offset, reason)
         self._check()
         self._condemn(entry, reason)
 
 
-def _raise_if_lasting(error: Exception) -> None:
+def raise_if_lasting(error: Exception) -> None:
+    """Where trying again is of no use."""
     if judge(error) is Fault.LASTING:
         raise error
 

@@ -1,10 +1,8 @@
 """A worker: the wiring of intake, lanes, committer and mirror, and the order in which they start and stop."""
 
 import logging
-import os
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from consumers import metrics
 from consumers.choose import Chooser
@@ -13,7 +11,8 @@ from consumers.entry import Entry
 from consumers.faults import Fault, judge
 from consumers.follow import Followers
 from consumers.intake import Intake
-from consumers.lane import Lane
+from consumers.lane import LaneThread
+from consumers.lanes import make_lane, open_detectors
 from consumers.ledger import Ledger
 from consumers.mirror import Mirror
 from consumers.motion_gate import MotionGate
@@ -26,9 +25,6 @@ from streamer.lifecycle import Deadline
 from streamer.records import GapReason
 from streamer.retry import Retry
 from streamer.settings import Settings
-
-if TYPE_CHECKING:
-    from engines.detector import Detector
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +50,7 @@ class Worker:
             *(settings, self._ledger, self._followers.follow, self._mirror.write, self._intake.later_commit, instance)
         )
         self._membership = Membership(settings)
-        self._lanes: list[Lane] = []
+        self._lanes: list[LaneThread] = []
         self._tries = Retry(_RETRY_S, _RETRY_MOST_S, settings.detect.retry_timeout_s)
         self._gauges_at = 0.0
         self.not_ready: str | None = "starting"
@@ -77,7 +73,8 @@ class Worker:
             self._stop(Deadline(self._settings.detect.drain_timeout_s))
 
     def _start(self, replace_model: bool) -> None:
-        detectors = self._load()
+        detect = self._settings.detect
+        detectors = open_detectors(detect)
         self._followers.classes = detectors[0].model.classes
         self._membership.join(detectors[0].model, replace_model)
         self._treatments.open()
@@ -86,7 +83,7 @@ class Worker:
         self._intake.open()
         gate = MotionGate()
         self._lanes = [
-            Lane(number, detector, self._settings.detect, self._chooser, self._ledger, gate)
+            make_lane(number, detector, detect, self._chooser, self._ledger, gate)
             for number, detector in enumerate(detectors)
         ]
         for thread in (self._mirror, self._committer, *self._lanes):
@@ -106,17 +103,10 @@ class Worker:
             log.warning("polling failed, trying again in %.1f s: %s", wait_s, error)
             stopping.wait(wait_s)
 
-    def _load(self) -> "list[Detector]":
-        from engines.detector import open_detector
-
-        detect = self._settings.detect
-        count = detect.sessions or max(1, len(os.sched_getaffinity(0)) // detect.session_threads)
-        return [open_detector(detect, detect.session_threads) for _ in range(count)]
-
     def _skip(self, entry: Entry, reason: GapReason, detail: str) -> None:
         self._ledger.finish(entry, reason, detail)
 
-    def _threads(self) -> "list[Committer | Lane]":
+    def _threads(self) -> "list[Committer | LaneThread]":
         return [self._committer, *self._lanes]
 
     def _check(self) -> None:

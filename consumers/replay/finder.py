@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from consumers.decode import DeadFrameError, decode
+from consumers.decode import DeadFrameError, check, decode
 from consumers.locate import detected_objects, too_small
 from consumers.replay.look import Look
 from consumers.replay.retained import RetainedFrame
@@ -39,7 +39,8 @@ class Finder:
         began = time.process_time()
         wanted = detector.wanted_size(header.width, header.height)
         try:
-            picture = decode(frame.jpeg, header, wanted, detector.model.colour, self._settings.max_picture_pixels)
+            check(frame.jpeg, header, self._settings.max_picture_pixels)
+            picture = decode(frame.jpeg, header, wanted, detector.model.colour)
         except DeadFrameError as error:
             return Look(None, "damaged", str(error))
         size = (header.width, header.height)

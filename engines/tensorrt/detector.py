@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from engines.detections import Detections
 from engines.detector import Detector, Times
+from engines.jpeg_detector import Damaged, Frame, GpuTimes
 from engines.tensorrt.boxes import Boxes, Task
 from engines.tensorrt.engine import TensorRtEngine
-from engines.tensorrt.jpeg import Frame, JpegDecoder, jpeg_decoder
+from engines.tensorrt.jpeg import JpegDecoder, jpeg_decoder
 from engines.tensorrt.pictures import write_border
 from engines.tensorrt.postprocess import reading
 from engines.tensorrt.slots import Slot
@@ -20,25 +21,25 @@ from engines.tensorrt.slots import Slot
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """A slot with its decoder, and what is in it. dead: numbers of the frames that can't be decoded."""
+    """A slot with its decoder, and what is in it. damaged: by the frame's number."""
 
     slot: Slot[Boxes]
     decoder: JpegDecoder
     frames: Sequence[Frame] = ()  # kept, as a decoder may still be reading them
-    dead: frozenset[int] = field(default_factory=frozenset)
+    damaged: Mapping[int, Damaged] = field(default_factory=dict)
     started: float = 0.0
 
 
 class GpuDetector:
-    """A model that is ready, on the GPU. `start` up to `depth` batches, then `finish` the oldest. For one thread.
+    """A model that is ready, on the GPU. See JpegDetector.
 
-    model, engine, selection: as of Detector. lanes: what batches run in. times: of the last `finish`.
+    selection: as of Detector. lanes: what batches run in.
     """
 
     def __init__(self, detector: Detector, engine: TensorRtEngine, lanes: Sequence[Lane]) -> None:
         self.model, self.engine = detector.model, engine
         self.selection = detector.selection
-        self.times = Times()
+        self.times, self.gpu_times = Times(), GpuTimes()
         self.lanes = tuple(lanes)
         self._free = deque(lanes)
         self._running: deque[Lane] = deque()
@@ -47,6 +48,11 @@ class GpuDetector:
     def batch(self) -> int:
         """How many frames go through the network together."""
         return self.engine.input.batch
+
+    @property
+    def best(self) -> int:
+        """See JpegDetector."""
+        return self.engine.network.best
 
     @property
     def depth(self) -> int:
@@ -73,41 +79,44 @@ class GpuDetector:
         Raises:
             DeviceError: the GPU failed.
         """
-        lane = self._free.popleft()
+        lane = self._free[0]
         lane.started = time.perf_counter()
         wanted = [self.wanted_size(frame.width, frame.height) for frame in frames]
         with lane.slot.device.use("decoding JPEGs"):
+            lane.slot.begin()
             pixels = lane.decoder.decode(frames, wanted)
-        lane.frames, lane.dead = frames, frozenset(n for n, one in enumerate(pixels) if one is None)
+        lane.frames, lane.damaged = frames, {n: one for n, one in enumerate(pixels) if isinstance(one, Damaged)}
         for number, (frame, one) in enumerate(zip(frames, pixels, strict=True)):
-            if one is None:
+            if isinstance(one, Damaged):
                 write_border(lane.slot.around.pictures[number : number + 1])
             else:
                 lane.slot.around.place(number, one, (frame.width, frame.height), int(frame.unsure))
         whole = lane.slot.network.most if lane.slot.network.fixed else len(frames)
         write_border(lane.slot.around.pictures[len(frames) : whole])
         lane.slot.submit(whole)
-        self._running.append(lane)
+        self._running.append(self._free.popleft())
 
-    def finish(self) -> list[Detections | None]:
-        """What is in each frame of the oldest batch under way, in its pixels; None if it can't be decoded.
+    def finish(self) -> list[Detections | Damaged]:
+        """What is in each frame of the oldest batch under way, in its pixels.
 
         Raises:
             DeviceError: the GPU failed.
             ModelError: the network gives classes that it doesn't have.
         """
         lane = self._running.popleft()
+        self._free.append(lane)
         cpu = time.thread_time()
         lane.slot.wait()
         done = time.perf_counter()
-        found = [None if number in lane.dead else lane.slot.around.found(number) for number in range(len(lane.frames))]
+        damaged, found_in = lane.damaged, lane.slot.around.found
+        found = [damaged[number] if number in damaged else found_in(number) for number in range(len(lane.frames))]
         self.times = Times(done - lane.started, time.thread_time() - cpu, time.perf_counter() - done)
-        self._free.append(lane)
+        self.gpu_times = lane.slot.times()
         return found
 
-    def detect_jpegs(self, frames: Sequence[Frame]) -> list[Detections | None]:
+    def detect_jpegs(self, frames: Sequence[Frame]) -> list[Detections | Damaged]:
         """What is in any number of frames."""
-        found: list[Detections | None] = []
+        found: list[Detections | Damaged] = []
         for first in range(0, len(frames), self.batch):
             self.start(frames[first : first + self.batch])
             if len(self._running) == self.depth:

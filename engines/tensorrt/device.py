@@ -54,9 +54,8 @@ class Device:
         return self._driver.Stream(_NON_BLOCKING)
 
     def finish_line(self) -> Any:
-        """An event whose `synchronize` puts the thread to sleep; by default it burns its core."""
-        flags = self._driver.event_flags
-        return self._driver.Event(flags.BLOCKING_SYNC | flags.DISABLE_TIMING)
+        """A clock whose `synchronize` puts the thread to sleep; by default it burns its core."""
+        return self._driver.Event(self._driver.event_flags.BLOCKING_SYNC)
 
     def clock(self) -> Any:
         """An event that remembers when it was passed; `time_since` another is in milliseconds."""

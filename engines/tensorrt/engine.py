@@ -2,7 +2,7 @@
 
 import threading
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from engines.tensorrt.network import Network, load_network
 from engines.tensorrt.plans import Gpu, Wanted, obtain_plan
 from engines.tensorrt.slots import Slot
 from streamer.settings import load
+
+if TYPE_CHECKING:
+    from engines.detector import Detector
+    from engines.jpeg_detector import JpegDetector
 
 NAME = "tensorrt"
 
@@ -38,7 +42,8 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
         wanted = Wanted(library, Gpu(device.name, device.architecture), file, spec, load().tensorrt)
         network = _networks.get(wanted.key.digest)
         if network is None:
-            network = load_network(library, obtain_plan(wanted).content, file.path)
+            code = wanted.options.version_compatible
+            network = load_network(library, obtain_plan(wanted).content, file.path, brings_code=code)
             _networks[wanted.key.digest] = network
     return TensorRtEngine(spec, device, network)
 
@@ -76,6 +81,16 @@ class TensorRtEngine:
         self._slot.submit(pictures)
         self._slot.wait()
         return [output[:pictures] for output in arrays.outputs]
+
+    def jpeg_detector(self, detector: "Detector") -> "JpegDetector | None":
+        """See JpegEngine.
+
+        Raises:
+            DeviceError: there is no memory for it.
+        """
+        from engines.tensorrt.detector import on_gpu
+
+        return on_gpu(detector)
 
     def let_buffers_go(self) -> None:
         """They are made anew with the next call."""

@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.jpeg import decode_scaled
+from engines.jpeg import decode_scaled, jpeg_size
+from engines.jpeg_detector import Damaged, Frame
 from engines.tensorrt.device import Device
 from engines.tensorrt.pictures import Pixels
 
@@ -17,21 +17,11 @@ _END, _TAIL = b"\xff\xd9", 64  # a JPEG ends so; some cameras fill up with zeros
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A JPEG as it came. width, height: its own, in pixels. unsure: less sure boxes are wanted too."""
-
-    jpeg: bytes
-    width: int
-    height: int
-    unsure: bool = False
-
-
 class JpegDecoder(Protocol):
     """Of one slot: what it gives is valid until it is asked again, which is not before the slot has been waited for."""
 
-    def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | None]:
-        """Queues the decoding in the slot's stream; None for what is damaged.
+    def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | Damaged]:
+        """Queues the decoding in the slot's stream.
 
         wanted: (width, height) each that the network needs at least, see Letterbox.wanted_size.
         """
@@ -48,14 +38,14 @@ class CpuJpegs:
         self._host: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._memory: Any = None
 
-    def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | None]:
+    def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | Damaged]:
         """See JpegDecoder."""
         pictures = [_picture(frame, least) for frame, least in zip(frames, wanted, strict=True)]
-        self._make_room(sum(picture.nbytes for picture in pictures if picture is not None))
-        used, pixels = 0, list[Pixels | None]()
+        self._make_room(sum(picture.nbytes for picture in pictures if not isinstance(picture, Damaged)))
+        used, pixels = 0, list[Pixels | Damaged]()
         for picture in pictures:
-            if picture is None:
-                pixels.append(None)
+            if isinstance(picture, Damaged):
+                pixels.append(picture)
                 continue
             height, width, _ = picture.shape
             self._host[used : used + picture.nbytes] = picture.reshape(-1)
@@ -77,17 +67,14 @@ class CpuJpegs:
             self._memory, self._host = self._device.allocate(size), self._device.pinned(size, np.uint8)
 
 
-def _picture(frame: Frame, wanted: tuple[int, int]) -> NDArray[np.uint8] | None:
-    """None if it is damaged, or of another size than it is said to be."""
-    import simplejpeg
-
+def _picture(frame: Frame, wanted: tuple[int, int]) -> NDArray[np.uint8] | Damaged:
     try:
-        height, width, *_ = simplejpeg.decode_jpeg_header(frame.jpeg)
+        width, height = jpeg_size(frame.jpeg)
         if (width, height) != (frame.width, frame.height):
-            return None
-        return decode_scaled(frame.jpeg, (frame.width, frame.height), wanted, "RGB")
-    except ValueError:
-        return None
+            return Damaged(f"a JPEG of {width}x{height}, said to be of {frame.width}x{frame.height}")
+        return decode_scaled(frame.jpeg, (width, height), wanted, "RGB")
+    except ValueError as error:
+        return Damaged(str(error))
 
 
 class GpuJpegs:
@@ -104,15 +91,13 @@ class GpuJpegs:
         self._images: list[Any] = []
         self._streams: list[Any] = []  # of the batch under way
 
-    def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | None]:
+    def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | Damaged]:
         """See JpegDecoder."""
-        pixels = [None if image is None else _pixels(image) for image in self._decode(frames)]
-        failed = [number for number, one in enumerate(pixels) if one is None]
-        if failed:
-            again = self._fallback.decode([frames[number] for number in failed], [wanted[number] for number in failed])
-            for number, one in zip(failed, again, strict=True):
-                pixels[number] = one
-        return pixels
+        images = self._decode(frames)
+        refused = [number for number, image in enumerate(images) if image is None]
+        again = self._fallback.decode([frames[number] for number in refused], [wanted[number] for number in refused])
+        following = iter(again)
+        return [next(following) if image is None else _pixels(image) for image in images]
 
     def close(self) -> None:
         """See JpegDecoder."""

@@ -33,7 +33,7 @@ class Tensor:
 class Network:
     """A loaded plan with one input, the pictures.
 
-    most: the largest batch; fixed: whether it must be exactly so many.
+    most: the largest batch; best: the one that it is fastest at; fixed: whether it must be exactly `most`.
     """
 
     def __init__(self, library: Library, engine: Any, path: Path) -> None:
@@ -49,7 +49,8 @@ class Network:
         self.outputs = tuple(self._tensor(trt, name) for name in names if name not in inputs)
         first = engine.get_tensor_shape(inputs[0])[0]
         self.fixed = first >= 0
-        self.most = int(first if self.fixed else engine.get_tensor_profile_shape(inputs[0], 0)[2][0])
+        profile = [(first,)] * 3 if self.fixed else engine.get_tensor_profile_shape(inputs[0], 0)
+        _, self.best, self.most = (int(shape[0]) for shape in profile)
 
     def context(self) -> Any:
         """To run it in, for one thread at a time.
@@ -77,8 +78,10 @@ class Network:
         return Tensor(name, np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))), shape[1:])
 
 
-def load_network(library: Library, plan: bytes, path: Path) -> Network:
+def load_network(library: Library, plan: bytes, path: Path, brings_code: bool = False) -> Network:
     """The network of a plan, for the device whose context is current. path: of the model, for messages.
+
+    brings_code: whether the plan is version-compatible, which has its TensorRT inside, to be run on the CPU.
 
     Raises:
         DeviceError: TensorRT can't load it.
@@ -90,6 +93,8 @@ def load_network(library: Library, plan: bytes, path: Path) -> Network:
         # One that couldn't start is hollow, and neither using nor destroying it would be survived (seen with 10.15).
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
         raise device_error("starting TensorRT", "; ".join(library.log.errors))
+    if brings_code:
+        runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise library.failure(f"{path}: loading the engine")

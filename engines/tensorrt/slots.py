@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from engines.jpeg_detector import GpuTimes
 from engines.tensorrt.cuda_graph import Graph, record
 from engines.tensorrt.device import Device
 from engines.tensorrt.errors import DeviceError, DeviceLostError
@@ -45,7 +46,7 @@ class Slot(Generic[A]):
     def __init__(self, device: Device, network: Network, around: "Callable[[Slot[A]], A]", graphs: bool) -> None:
         self.device, self.network, self.graphs = device, network, graphs
         self.stream = device.stream()
-        self._done = device.finish_line()
+        self._begun, self._submitted, self._done = device.clock(), device.clock(), device.finish_line()
         self._context = network.context()
         self._memory = [device.allocate(tensor.size(network.most)) for tensor in (network.input, *network.outputs)]
         self.input, *self.outputs = map(int, self._memory)
@@ -55,6 +56,10 @@ class Slot(Generic[A]):
         self._recorded: dict[int, Graph] = {}
         self.around = around(self)
 
+    def begin(self) -> None:
+        """Before work of others is queued in the stream that belongs to the next batch; for `times`."""
+        self._begun.record(self.stream)
+
     def submit(self, pictures: int) -> None:
         """Queues a batch and returns at once.
 
@@ -63,6 +68,7 @@ class Slot(Generic[A]):
         """
         with self.device.use("inference"):
             graph = self._recorded.get(pictures)
+            self._submitted.record(self.stream)
             if graph is not None:
                 graph.launch(self.stream)
             else:
@@ -79,6 +85,12 @@ class Slot(Generic[A]):
         """
         with self.device.use("inference"):
             self._done.synchronize()
+
+    def times(self) -> GpuTimes:
+        """Of the batch that has been waited for, if it was told to `begin`."""
+        with self.device.use("reading clocks"):
+            decode, infer = self._submitted.time_since(self._begun), self._done.time_since(self._submitted)
+        return GpuTimes(decode / 1000, infer / 1000)
 
     def close(self) -> None:
         """Lets all of it go, once the batch in flight is done."""

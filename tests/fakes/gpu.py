@@ -63,8 +63,12 @@ class Gpu:
             raise self.broken[name]
         if not anywhere and not self.stack:
             raise LogicError(f"{name} failed: invalid device context")
-        if name in ("mem_alloc", "pagelocked_empty", "synchronize") and any(s.recording for s in self.streams.values()):
+        if name in ("mem_alloc", "pagelocked_empty", "synchronize") and self._recording():
             raise LogicError(f"{name} failed: operation not permitted when stream is capturing")
+
+    def _recording(self) -> bool:
+        """Whether the calling thread is: others go on meanwhile."""
+        return any(s.recording and s.recorder == threading.get_ident() for s in list(self.streams.values()))
 
     @contextmanager
     def failing(self, name: str, error: Error) -> Iterator[None]:
@@ -85,7 +89,7 @@ class Context:
 
 
 class Stream:
-    """A queue. recording: what a capture has seen so far."""
+    """A queue. recording: what a capture has seen so far. recorder: the thread that captures."""
 
     def __init__(self, gpu: Gpu, flags: int = 0) -> None:
         gpu.call("Stream")
@@ -93,6 +97,7 @@ class Stream:
         self.handle = 1000 + len(gpu.streams)
         self.queue: list[Work] = []
         self.recording: list[Work] | None = None
+        self.recorder = 0
         gpu.streams[self.handle] = self
 
     def put(self, work: Work) -> None:
@@ -278,7 +283,7 @@ def cuda_bindings_driver(gpu: Gpu) -> ModuleType:
         return gpu.broken.get(name, CUresult.CUDA_SUCCESS)  # type: ignore[return-value]
 
     def cuStreamBeginCapture(hStream: int, mode: CUstreamCaptureMode) -> tuple[Any, ...]:
-        gpu.streams[hStream].recording = []
+        gpu.streams[hStream].recording, gpu.streams[hStream].recorder = [], threading.get_ident()
         return (status("cuStreamBeginCapture"),)
 
     def cuStreamEndCapture(hStream: int) -> tuple[Any, ...]:

@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from consumers.choose import Chooser
-from consumers.decode import DeadFrameError, decode
+from consumers.decode import DeadFrameError, check, decode
 from consumers.entry import Batch, Entry
-from consumers.lane import Lane
+from consumers.lanes import make_lane
 from consumers.ledger import Ledger
 from consumers.motion_gate import MotionGate
 from consumers.positions import Positions, load_positions
@@ -38,7 +38,8 @@ def jpegs() -> list[bytes]:
 
 def read_jpeg(jpeg: bytes) -> None:
     """A frame's picture, as a worker decodes it."""
-    picture = decode(jpeg, FRAME, (32, 24), "RGB", 64_000_000)
+    check(jpeg, FRAME, 64_000_000)
+    picture = decode(jpeg, FRAME, (32, 24), "RGB")
     assert picture.shape[2] == 3
 
 
@@ -51,7 +52,7 @@ class Worker:
         detector = open_detector(settings, 1)
         self.ledger = Ledger("main")
         self.chooser = Chooser(16, self.ledger.finish)
-        self.lane = Lane(0, detector, settings, self.chooser, self.ledger, MotionGate())
+        self.lane = make_lane(0, detector, settings, self.chooser, self.ledger, MotionGate())
         self.followers = follow({})
         self.followers.classes = detector.model.classes
         self.lane.start()

@@ -1,13 +1,16 @@
 """A simulated GPU per test."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from engines.tensorrt.device import open_device
 from engines.tensorrt.library import open_library
 from tests.conftest import need
+from tests.fakes.nvimgcodec import nvimgcodec
 from tests.kernels.on_cpu import compile_kernels, compiler
 from tests.tensorrt.rig import Rig, install
 
@@ -39,3 +42,16 @@ def rig_with_kernels(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator
     forget()
     yield install(monkeypatch, library)
     forget()
+
+
+@pytest.fixture(params=["nvimgcodec", "on the CPU"])
+def decoders(request: pytest.FixtureRequest, rig_with_kernels: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A rig whose JPEGs are decoded either way."""
+    package = ModuleType("nvidia")
+    monkeypatch.setitem(sys.modules, "nvidia", package)
+    monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", None)  # type: ignore[arg-type]
+    if request.param == "nvimgcodec":
+        module = nvimgcodec(rig_with_kernels.gpu)
+        package.__dict__["nvimgcodec"] = module
+        monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", module)
+    return rig_with_kernels

@@ -19,7 +19,7 @@ PYCUDA = json.loads(RECORD.read_text(encoding="utf-8"))
 GPU = fake.Gpu()
 DRIVER, BINDINGS, TENSORRT = fake.pycuda_driver(GPU), fake.cuda_bindings_driver(GPU), tensorrt(GPU)
 # Of the simulated classes, what only the simulation needs.
-INNER = {"put", "drain", "queue", "recording", "flags", "most", "session"}
+INNER = {"put", "drain", "queue", "recording", "recorder", "flags", "most", "session"}
 CLASSES = {"Stream": fake.Stream, "Event": fake.Event, "DeviceAllocation": fake.DeviceAllocation}
 
 

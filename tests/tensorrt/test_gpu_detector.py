@@ -1,9 +1,7 @@
 """From JPEG to boxes on a simulated GPU, by the real kernels: as the detector of a CPU worker finds them."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,34 +12,20 @@ from numpy.typing import NDArray
 from engines.detections import Detections
 from engines.detector import Detector
 from engines.jpeg import decode_scaled
+from engines.jpeg_detector import Damaged, Frame
 from engines.tensorrt.boxes import Boxes, Task
 from engines.tensorrt.detector import GpuDetector, on_gpu
 from engines.tensorrt.engine import TensorRtEngine
-from engines.tensorrt.jpeg import Frame
 from engines.tensorrt.pictures import Colours, Pixels
 from engines.tensorrt.postprocess import reading
 from engines.tensorrt.slots import Slot
 from streamer.errors import ModelError
-from tests.fakes.nvimgcodec import nvimgcodec
 from tests.tensorrt.rig import Rig
 from tests.unit.networks import constant_network, rows
 
 SIZE = 64
 NAMES = {"names": "{0: 'cat', 1: 'dog'}", "imgsz": "[64, 64]"}
 CAT, SAME_CAT, DOG = (32, 32, 16, 16, 0.9, 0), (33, 32, 16, 16, 0.6, 0), (8, 32, 6, 6, 0, 0.2)
-
-
-@pytest.fixture(params=["nvimgcodec", "on the CPU"])
-def decoders(request: pytest.FixtureRequest, rig_with_kernels: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    """A rig whose JPEGs are decoded either way."""
-    package = ModuleType("nvidia")
-    monkeypatch.setitem(sys.modules, "nvidia", package)
-    monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", None)  # type: ignore[arg-type]
-    if request.param == "nvimgcodec":
-        module = nvimgcodec(rig_with_kernels.gpu)
-        package.__dict__["nvimgcodec"] = module
-        monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", module)
-    return rig_with_kernels
 
 
 def network(folder: Path, shape: Sequence[int | str] = ("n", 3, SIZE, SIZE), brightness: bool = True) -> Path:
@@ -75,9 +59,9 @@ def by_cpu(detector: Detector, frames: Sequence[Frame]) -> list[Detections]:
     return detector.detect(batch, placements, [frame.unsure for frame in frames])
 
 
-def same(found: Sequence[Detections | None], expected: Sequence[Detections]) -> None:
+def same(found: Sequence[Detections | Damaged], expected: Sequence[Detections]) -> None:
     for one, other in zip(found, expected, strict=True):
-        assert one is not None
+        assert not isinstance(one, Damaged)
         np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
         np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
         np.testing.assert_array_equal(one.classes, other.classes)
@@ -104,7 +88,7 @@ def test_less_sure_boxes_of_those_frames_that_want_them(decoders: Rig, tmp_path:
     on_cpu, on_simulated = both(decoders, network(tmp_path, brightness=False), candidate_confidence=0.1)
     frames = [Frame(one.jpeg, one.width, one.height, unsure) for one, unsure in zip(FRAMES, (1, 0, 1), strict=False)]
     found = on_simulated.detect_jpegs(frames)
-    assert [len(one) for one in found if one is not None] == [2, 1, 2]
+    assert [len(one) for one in found if not isinstance(one, Damaged)] == [2, 1, 2]
     same(found, by_cpu(on_cpu, frames))
 
 
@@ -112,7 +96,7 @@ def test_selection(decoders: Rig, tmp_path: Path) -> None:
     settings = {"classes": ("dog",), "confidence": 0.1, "max_objects": 5, "agnostic_nms": True}
     on_cpu, on_simulated = both(decoders, network(tmp_path, brightness=False), **settings)
     found = on_simulated.detect_jpegs(FRAMES[:2])
-    assert all(one is not None and one.classes.tolist() == [1] for one in found)
+    assert all(not isinstance(one, Damaged) and one.classes.tolist() == [1] for one in found)
     same(found, by_cpu(on_cpu, FRAMES[:2]))
 
 
@@ -122,14 +106,14 @@ def test_selection(decoders: Rig, tmp_path: Path) -> None:
 def test_damaged_frames_are_none_and_the_others_are_found(decoders: Rig, tmp_path: Path, broken: bytes) -> None:
     on_cpu, on_simulated = both(decoders, network(tmp_path))
     found = on_simulated.detect_jpegs([FRAMES[0], Frame(broken, 64, 64), FRAMES[2], Frame(broken, 64, 64)])
-    assert [one is None for one in found] == [False, True, False, True]
+    assert [isinstance(one, Damaged) for one in found] == [False, True, False, True]
     same([found[0], found[2]], by_cpu(on_cpu, [FRAMES[0], FRAMES[2]]))
 
 
 def test_a_frame_of_another_size_than_it_says_is_none(decoders: Rig, tmp_path: Path) -> None:
     on_cpu, on_simulated = both(decoders, network(tmp_path))
     found = on_simulated.detect_jpegs([Frame(FRAMES[0].jpeg, 64, 48), FRAMES[1]])
-    assert found[0] is None
+    assert found[0] == Damaged("a JPEG of 128x96, said to be of 64x48")
     same(found[1:], by_cpu(on_cpu, FRAMES[1:2]))
 
 

@@ -6,8 +6,8 @@ from engines.evaluation.average_precision import score
 from engines.evaluation.candidate import open_candidate
 from engines.evaluation.classes import share
 from engines.evaluation.evaluate import evaluate
+from engines.jpeg_detector import Damaged, Frame
 from engines.tensorrt.detector import GpuDetector
-from engines.tensorrt.jpeg import Frame
 from engines.tensorrt.verify import verify
 from tests.bench.gpu.material import Material, precision
 
@@ -59,8 +59,9 @@ def from_jpeg(material: Material) -> dict[str, Any]:
     shared = share(detector.model.path.name, detector.model.classes, dataset.names)
     frames = [Frame(picture.file.read(), picture.width, picture.height) for picture in dataset.pictures]
     boxes = detector.detect_jpegs(frames)
-    failed = sum(one is None for one in boxes)
-    found = score([shared.renumbered(one) for one in boxes if one is not None], dataset) if not failed else None
+    found_in = [one for one in boxes if not isinstance(one, Damaged)]
+    failed = len(boxes) - len(found_in)
+    found = score([shared.renumbered(one) for one in found_in], dataset) if not failed else None
     detector.close()
     ap50 = found.AP50 if found else 0.0
     return {
@@ -73,6 +74,6 @@ def repeatable(detector: GpuDetector, frames: list[Frame]) -> bool:
     """Whether the same frames give the same boxes, to the last bit: races would show as differences."""
     first, second = detector.detect_jpegs(frames), detector.detect_jpegs(frames)
     return all(
-        one is not None and other is not None and one.boxes.tobytes() == other.boxes.tobytes()
+        not isinstance(one, Damaged) and not isinstance(other, Damaged) and one.boxes.tobytes() == other.boxes.tobytes()
         for one, other in zip(first, second, strict=True)
     )

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from engines.jpeg_detector import Frame
 from engines.tensorrt.detector import GpuDetector
-from engines.tensorrt.jpeg import Frame
 from tests.bench.gpu.material import Material, precision
 
 RATE, LIMIT_MS, WANTED = 30.0, 100.0, 200

@@ -16,8 +16,8 @@ from typing import Any
 import simplejpeg
 
 from engines.detector import Detector, open_detector
+from engines.jpeg_detector import Frame
 from engines.tensorrt.detector import GpuDetector, on_gpu
-from engines.tensorrt.jpeg import Frame
 from engines.training.dataset import Dataset, read_dataset
 from streamer.errors import UsageError
 from streamer.settings import DetectSettings

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from engines.jpeg_detector import Frame
 from engines.tensorrt.bench import bench
 from engines.tensorrt.boxes import Boxes
 from engines.tensorrt.cuda_graph import record
 from engines.tensorrt.detector import GpuDetector
-from engines.tensorrt.jpeg import Frame
 from engines.tensorrt.slots import Slot
 from streamer.settings import Settings
 from tests.bench.gpu.boxes import repeatable

@@ -1,0 +1,126 @@
+"""What becomes of a frame that a lane has taken: a result, or why there is none."""
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from consumers import metrics
+from consumers.decode import DeadFrameError, check
+from consumers.entry import Entry
+from consumers.ledger import Ledger
+from consumers.locate import detected_objects, too_small
+from consumers.motion_gate import MotionGate
+from streamer.records import DeadCause, Death, FrameHeader, GapReason, Result
+from streamer.settings import DetectSettings
+
+if TYPE_CHECKING:
+    from engines.detections import Detections
+    from engines.detector import Detector
+    from engines.jpeg_detector import JpegDetector
+
+log = logging.getLogger(__name__)
+
+
+class Outcomes:
+    """Belongs to a lane; tells the ledger. See Lane."""
+
+    def __init__(
+        self, detector: "Detector | JpegDetector", settings: DetectSettings, ledger: Ledger, gate: MotionGate
+    ) -> None:
+        self._detector, self._settings, self._ledger, self._gate = detector, settings, ledger, gate
+        self._refused: set[str] = set()
+        self._engine = {
+            "name": detector.engine.name,
+            "version": detector.engine.version,
+            "model": detector.model.path.name,
+            "sha256": detector.model.sha256,
+        }
+        self._stages = {
+            name: metrics.STAGE.labels(settings.pipeline, name) for name in ("transport", "wait", "decode", "detect")
+        }
+
+    def admit(self, entry: Entry) -> FrameHeader | None:
+        """Its header, if it is to be detected; else it has its outcome now."""
+        header = entry.header
+        assert isinstance(header, FrameHeader)
+        entry.stages["transport"] = float(entry.polled_ms - header.captured_ms)
+        entry.stages["wait"] = float(time.time_ns() // 1_000_000 - entry.polled_ms)
+        if too_small(header, self._detector) and not self._settings.allow_upscale:
+            self._refuse(entry, header)
+            return None
+        try:
+            check(entry.jpeg, header, self._settings.max_picture_pixels)
+        except DeadFrameError as error:
+            self.dead(entry, error)
+            return None
+        if self._is_still(entry, header):
+            self._ledger.finish(entry, GapReason.UNCHANGED)
+            return None
+        return header
+
+    def _is_still(self, entry: Entry, header: FrameHeader) -> bool:
+        if entry.motion_gate_s is None:
+            return False
+        wanted = self._detector.wanted_size(header.width, header.height)
+        try:
+            return self._gate.is_still(header, entry.jpeg, wanted, entry.motion_gate_s)
+        except ValueError:
+            return False  # it is decoded for the network then, which says what is wrong
+
+    def dead(self, entry: Entry, error: DeadFrameError) -> None:
+        """It can't be decoded."""
+        assert entry.header is not None
+        log.warning("stream %s: frame %s is dead: %s", entry.header.stream, entry.header.id, error)
+        self._ledger.finish(entry, GapReason.DEAD, str(error), Death(DeadCause.UNREADABLE, str(error)))
+
+    def condemn(self, entry: Entry, reason: str) -> None:
+        """It failed, alone, as often as it may."""
+        assert entry.header is not None
+        log.error("stream %s: frame %s is dead: %s", entry.header.stream, entry.header.id, reason)
+        death = Death(DeadCause.FAILED, reason, self._settings.tries)
+        self._ledger.finish(entry, GapReason.DEAD, reason, death)
+
+    def found(self, entry: Entry, found: "Detections") -> None:
+        """What is in it."""
+        self._ledger.finish(entry, self._result(entry, found))
+
+    def _refuse(self, entry: Entry, header: FrameHeader) -> None:
+        if header.stream not in self._refused:
+            self._refused.add(header.stream)
+            model = self._detector.model
+            log.error(
+                "stream %s: its pictures of %dx%d are smaller than the %dx%d that %s takes: set the stream's "
+                "transport to network or full, or start with --allow-upscale",
+                *(header.stream, header.width, header.height, model.width, model.height, model.path.name),
+            )
+        self._ledger.finish(entry, GapReason.REFUSED, f"pictures of {header.width}x{header.height} are too small")
+
+    def _result(self, entry: Entry, found: "Detections") -> Result:
+        header = entry.header
+        assert isinstance(header, FrameHeader)
+        for name, ms in entry.stages.items():
+            self._stages[name].observe(max(ms, 0) / 1000)
+        objects = detected_objects(found, header, self._detector.model.classes)
+        candidates = None
+        if entry.track:
+            # The most confident come first, but each class may have a threshold of its own.
+            sure = self._detector.sure(found).tolist()
+            candidates = tuple(replace(each, id="") for each, is_sure in zip(objects, sure, strict=True) if not is_sure)
+            objects = tuple(replace(each, id="") for each, is_sure in zip(objects, sure, strict=True) if is_sure)
+        return Result(
+            self._settings.pipeline,
+            header.stream,
+            header.id,
+            header.captured_ms,
+            header.source_width,
+            header.source_height,
+            objects,
+            header.source_time,
+            header.index,
+            header.pts,
+            self._engine,
+            {name: round(ms, 2) for name, ms in entry.stages.items()},
+            header.traceparent,
+            candidates,
+        )
