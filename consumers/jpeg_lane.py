@@ -81,11 +81,13 @@ class JpegLane(LaneThread):
 
     def _take(self) -> list[Entry]:
         """What there is; without waiting for a first frame while results of others are about to come."""
+        self._turn()
         wait_s = 0 if self._under_way else _IDLE_S
         fill_s = self._settings.batch_wait_ms / 1000
         return self._chooser.take(self._detector.batch, wait_s, fill_s, enough=self._detector.best)
 
     def _start(self, entries: Sequence[Entry]) -> None:
+        self._turn()
         ready: list[Entry] = []
         frames: list[Frame] = []
         for entry in entries:
@@ -99,6 +101,7 @@ class JpegLane(LaneThread):
             self._under_way.append(ready)
 
     def _finish(self) -> None:
+        self._turn()
         entries = self._under_way.popleft()
         found = self._detector.finish()
         times = self._detector.gpu_times

@@ -38,7 +38,17 @@ class LaneThread(threading.Thread):
     def __init__(self, number: int) -> None:
         super().__init__(name=f"lane-{number}", daemon=True)
         self._stop_event = threading.Event()
+        self._turn_at = time.monotonic()
         self.failed: BaseException | None = None
+
+    def check(self, limit_s: float) -> None:
+        """Calls it failed if the detector has not come back for `limit_s`: nobody can end a thread that hangs."""
+        if self.failed is None and self.is_alive() and time.monotonic() - self._turn_at > limit_s:
+            self.failed = TimeoutError(f"the detector has not come back for {limit_s:g} s")
+
+    def _turn(self) -> None:
+        """To be called before whatever may hang."""
+        self._turn_at = time.monotonic()
 
     def stop(self) -> None:
         """After the frames in hand."""
@@ -76,6 +86,7 @@ class Lane(LaneThread):
         work = partial(self._work, batch=batch)
         retrying = Retrying(self._settings, work, self._check, self._outcomes.condemn, self._stop_event)
         while not self._stop_event.is_set():
+            self._turn()
             entries = self._chooser.take(most, timeout_s=0.2, fill_s=self._settings.batch_wait_ms / 1000)
             if entries:
                 retrying.work(entries)
@@ -88,6 +99,7 @@ class Lane(LaneThread):
         self._detector.detect_pictures([np.zeros((model.height, model.width, 3), np.uint8)])
 
     def _work(self, entries: Sequence[Entry], batch: "npt.NDArray[np.float32]") -> None:
+        self._turn()
         ready: list[Entry] = []
         placements: list[Placement] = []
         for entry in entries:

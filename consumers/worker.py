@@ -110,6 +110,8 @@ class Worker:
         return [self._committer, *self._lanes]
 
     def _check(self) -> None:
+        for lane in self._lanes:
+            lane.check(self._settings.detect.stuck_after_s)
         for thread in self._threads():
             if thread.failed is not None:
                 raise StreamerError(f"{thread.name} failed: {thread.failed}") from thread.failed

@@ -139,6 +139,7 @@ class DetectSettings(_Section):
     max_picture_pixels: int = Field(64_000_000, ge=10_000, description="larger pictures are dead frames, not decoded")
     drain_timeout_s: float = Field(10, gt=0, description="to finish what is in flight when told to stop")
     tries: int = Field(3, ge=1, le=100, description="a frame that, alone, fails or ends the worker so often is dead")
+    stuck_after_s: float = Field(120, gt=0, description="an engine that does not come back for so long ends the worker")
     retry_timeout_s: float = Field(300, gt=0, description="without Kafka for so long, a worker ends")
 
 

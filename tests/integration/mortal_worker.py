@@ -1,12 +1,14 @@
 """A worker whose engine has a fault: `python -m tests.integration.mortal_worker FAULT detect ...`.
 
-A picture that is white makes it abort the process (FAULT = abort), freeze it (freeze), or fail (raise). FAULT = once:
-one call fails, as for want of memory; broken: every call behind a white picture fails, as after a fault of a GPU.
+A picture that is white makes it abort the process (FAULT = abort), freeze it (freeze), fail (raise), or hang until
+`let_go` is set (hang). FAULT = once: one call fails, as for want of memory; broken: every call behind a white picture
+fails, as after a fault of a GPU.
 """
 
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from streamer.__main__ import main
 from tests.integration.worker_rig import HEIGHT, WIDTH
 
 WHITE: bytes = simplejpeg.encode_jpeg(np.full((HEIGHT, WIDTH, 3), 255, np.uint8), quality=90)
+let_go = threading.Event()
 _SHARE = 0.3  # of a batch's picture, which has grey above and below
 
 
@@ -36,6 +39,8 @@ def faulty(kind: str) -> None:
             os.abort()
         if white and kind == "freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
+        if white and kind == "hang":
+            let_go.wait(60)
         broken[0] |= white and kind == "broken"
         # The first calls try the model, one per session.
         if (white and kind == "raise") or broken[0] or (kind == "once" and calls[0] == 5):

@@ -228,3 +228,22 @@ def test_an_engine_that_fails_at_every_picture_ends_the_worker_and_condemns_nobo
     with running(rig.settings):
         rows = rig.detections(ends("a"))
     assert outline(rows, "a") == expected(12)
+
+
+def test_an_engine_that_hangs_ends_the_worker_and_the_next_one_goes_on(
+    rig: Rig, faulty: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty("hang")
+    put(rig, "a", 12, (5,))
+    detect = rig.settings.detect.model_copy(update={"stuck_after_s": 1.0, "drain_timeout_s": 0.5})
+    impatient = rig.settings.model_copy(update={"detect": detect})
+    with (
+        pytest.raises(StreamerError, match=r"lane-\d failed: the detector has not come back for 1 s"),
+        running(impatient) as worker,
+    ):
+        wait_until(lambda: worker.not_ready == "stopping")
+    monkeypatch.undo()
+    mortal_worker.let_go.set()
+    with running(rig.settings):
+        rows = rig.detections(ends("a"))
+    assert outline(rows, "a") == expected(12)
