@@ -22,8 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = {command.name: command for command in sorted(entry_points(group=GROUP), key=lambda c: c.name)}
     arguments = _parser(commands, words).parse_args(words)
     try:
-        status: int = arguments.run(arguments)
-        return status
+        return _run(arguments)
     except StreamerError as error:
         print(f"streamer {arguments.command}: {mask(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -33,6 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has left (`| head`). Python would complain once more when it flushes.
         sys.stderr.close()
         return 141
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from streamer.settings import reading
+
+    with reading(getattr(arguments, "config", None)):
+        status: int = arguments.run(arguments)
+    return status
 
 
 def _parser(commands: dict[str, EntryPoint], words: Sequence[str]) -> argparse.ArgumentParser:

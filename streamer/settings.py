@@ -6,7 +6,9 @@ Frozen and validated at start, every mistake listed at once; secrets are `Secret
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +21,8 @@ from streamer.records.stream import describe, shown_key
 PREFIX = "STREAMER_"
 FILE_VARIABLE = "STREAMER_CONFIG"
 DEFAULT_FILE = "streamer.toml"
+
+_named: ContextVar[Path | None] = ContextVar("named", default=None)
 
 
 class _Section(BaseModel):
@@ -204,6 +208,16 @@ class Settings(_Section):
         return self
 
 
+@contextmanager
+def reading(file: Path | None) -> Iterator[None]:
+    """Has `load` take this file meanwhile, in this thread, where none is named: engines read sections of their own."""
+    token = _named.set(file)
+    try:
+        yield
+    finally:
+        _named.reset(token)
+
+
 def load(
     file: Path | None = None,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
@@ -211,7 +225,8 @@ def load(
 ) -> Settings:
     """Settings from a file, the environment and `overrides` (the command line's), the later the stronger.
 
-    file: None means STREAMER_CONFIG if set, else streamer.toml in the working folder if it is there.
+    file: None means that of `reading`, else STREAMER_CONFIG if set, else streamer.toml in the working folder if it is
+    there.
 
     Raises:
         UsageError: with every mistake in one message, without any value.
@@ -231,6 +246,7 @@ def load(
 
 
 def _read_file(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    file = file or _named.get()
     if file is None and environ.get(FILE_VARIABLE):
         file = Path(environ[FILE_VARIABLE])
     if file is None:

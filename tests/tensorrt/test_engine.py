@@ -20,6 +20,7 @@ from engines.tensorrt.errors import (
 )
 from engines.tensorrt.plan_file import Plan
 from engines.tensorrt.plans import Wanted
+from streamer.__main__ import main
 from streamer.errors import ModelError, StreamerError, UsageError
 from tests.fakes import gpu as fake
 from tests.fakes.tensorrt import plan_of
@@ -218,6 +219,26 @@ def test_opened_by_its_name_in_the_registry(
     assert [engine.name for engine in engines] == ["tensorrt", "tensorrt"]
     for engine in engines:
         assert engine.infer(pictures(1, 2, 3))[1][:, 0].tolist() == [1, 2, 3]
+
+
+def test_a_file_named_on_the_command_line_has_a_say_in_how_it_is_built(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built: list[Wanted] = []
+
+    def obtain(wanted: Wanted) -> Plan:
+        built.append(wanted)
+        raise ModelError("enough is known")
+
+    path = constant_network(tmp_path / "m.onnx", ANSWERS, ("n", 3, 8, 8))
+    monkeypatch.setattr(engine_module, "obtain_plan", obtain)
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "other.toml"
+    config.write_text("[tensorrt]\ntf32 = true\nbest_batch = 2\n", encoding="utf-8")
+    for words in ([], ["--config", str(config)], []):
+        assert main(["model", "inspect", str(path), "--engine", "tensorrt", *words]) == ModelError.exit_code
+    found = [(wanted.settings.tf32, wanted.settings.best_batch) for wanted in built]
+    assert found == [(False, 0), (True, 2), (False, 0)]
 
 
 def test_no_gpu(rig: Rig, model: Path) -> None:
