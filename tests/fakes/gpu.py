@@ -45,7 +45,7 @@ class Gpu:
         self.taken: dict[int, NDArray[np.uint8]] = {}
         self.streams: dict[int, Stream] = {}
         self.broken: dict[str, Error] = {}
-        self.graphs = 0
+        self.graphs = self.recordings = 0  # that can be launched, and that they are made from
         self._threads = threading.local()
 
     @property
@@ -290,11 +290,13 @@ def cuda_bindings_driver(gpu: Gpu) -> ModuleType:
         stream = gpu.streams[hStream]
         recorded, stream.recording = stream.recording, None
         failed = status("cuStreamEndCapture")
+        gpu.recordings += not failed
         return (failed, None) if failed else (failed, recorded)
 
     def cuGraphInstantiate(hGraph: Any, flags: int) -> tuple[Any, ...]:
-        gpu.graphs += 1
-        return status("cuGraphInstantiate"), tuple(hGraph)
+        failed = status("cuGraphInstantiate")
+        gpu.graphs += not failed
+        return (failed, None) if failed else (failed, tuple(hGraph))
 
     def cuGraphLaunch(hGraphExec: Any, hStream: int) -> tuple[Any, ...]:
         stream = gpu.streams[hStream]
@@ -306,6 +308,7 @@ def cuda_bindings_driver(gpu: Gpu) -> ModuleType:
         return done
 
     def cuGraphDestroy(hGraph: Any) -> tuple[Any, ...]:
+        gpu.recordings -= 1
         return done
 
     module = ModuleType("cuda.bindings.driver")

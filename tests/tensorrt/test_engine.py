@@ -10,6 +10,7 @@ from onnx import TensorProto
 from engines.engine import InputSpec
 from engines.onnx_file import read_onnx
 from engines.tensorrt import engine as engine_module
+from engines.tensorrt.cuda_graph import record
 from engines.tensorrt.device import open_device
 from engines.tensorrt.errors import (
     DeviceError,
@@ -110,7 +111,7 @@ def test_everything_is_given_back(rig: Rig, model: Path) -> None:
     engine.close()
     engine.close()
     assert not rig.gpu.taken
-    assert rig.gpu.graphs == 0
+    assert rig.gpu.graphs == rig.gpu.recordings == 0
 
 
 def test_two_engines_have_buffers_of_their_own(rig: Rig, model: Path) -> None:
@@ -129,6 +130,24 @@ def test_what_can_not_be_recorded_runs_as_it_is(rig: Rig, model: Path, caplog: p
     assert [record.message.partition(":")[2] for record in caplog.records] == [
         " runs without CUDA graphs, somewhat slower: a CUDA graph: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
     ]
+
+
+@pytest.mark.parametrize("at", ["work", "cuGraphInstantiate"])
+def test_a_recording_that_fails_leaves_nothing_behind(rig: Rig, at: str) -> None:
+    def work() -> None:
+        if at == "work":
+            raise DeviceError("it can't be recorded")
+        rig.gpu.broken[at] = fake.CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED  # type: ignore[assignment]
+
+    device = open_device()
+    with device.use("recording"):
+        stream = device.stream()
+        with pytest.raises(DeviceError):
+            record(stream, work)
+        assert rig.gpu.graphs == rig.gpu.recordings == 0
+        rig.gpu.broken.clear()
+        record(stream, lambda: None).close()
+    assert rig.gpu.graphs == rig.gpu.recordings == 0
 
 
 FULL = fake.MemoryError("cuMemAlloc failed: out of memory")
