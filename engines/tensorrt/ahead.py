@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from engines.model import input_spec
@@ -70,7 +71,7 @@ def watched(work: Callable[[], T], progress: Progress | None = None) -> T:
         except BaseException as error:  # raised again below, in the thread that asked
             failures.append(error)
 
-    thread = threading.Thread(target=do, name="build")
+    thread = threading.Thread(target=copy_context().run, args=(do,), name="build")
     thread.start()
     try:
         _draw(thread, progress)

@@ -21,6 +21,7 @@ from engines.tensorrt.cache import PlanCache, open_cache
 from engines.tensorrt.library import open_library
 from engines.tensorrt.progress import BuildStopped, Progress
 from streamer.errors import StreamerError, UsageError
+from streamer.settings import load, reading
 from tests.unit.networks import constant_network, rows
 from tests.unit.test_plan_cache import KEY, PLAN
 
@@ -237,6 +238,13 @@ def test_a_watched_build_hands_its_answer_and_its_error_over() -> None:
     assert ahead.watched(lambda: 42) == 42
     with pytest.raises(UsageError, match="no"):
         ahead.watched(fails)
+
+
+def test_a_watched_build_reads_the_settings_of_the_command(tmp_path: Path) -> None:
+    config = tmp_path / "other.toml"
+    config.write_text("[tensorrt]\neffort = 1\n", encoding="utf-8")
+    with reading(config):
+        assert ahead.watched(lambda: load().tensorrt.effort) == 1
 
 
 def test_ctrl_c_stops_the_build_and_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
