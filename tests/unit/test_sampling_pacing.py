@@ -3,7 +3,7 @@
 import threading
 import time
 from fractions import Fraction
-from itertools import pairwise
+from typing import cast
 from unittest.mock import Mock
 
 import pytest
@@ -56,32 +56,60 @@ def picture(seconds: float | None) -> Picture:
     return Picture(Mock(), 0, None, seconds, None, 0, 0)
 
 
-def test_pictures_come_when_they_are_due() -> None:
-    pacer = Pacer(threading.Event())
-    start = time.monotonic()
+class Clock:
+    """Stands still but for waits; stands in for module time and for the event that ends waits."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time_ns(self) -> int:
+        return round(self.now * 1e9)
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("producers.pacing.time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("seconds", "due"),
+    [
+        ([3.0, 3.05, 3.1, 3.1, 3.2], [0, 0.05, 0.1, 0.1, 0.2]),
+        ([0.0, 3600.0, 3600.02, 5.0, 5.02], [0, 0, 0.02, 0.02, 0.04]),  # jumps shift the schedule
+        ([0.0, None, 0.1], [0, 0, 0.1]),
+    ],
+)
+def test_pictures_come_when_they_are_due(clock: Clock, seconds: list[float | None], due: list[float]) -> None:
+    pacer = Pacer(cast("threading.Event", clock))
     came = []
-    for seconds in (3.0, 3.05, 3.1, 3.1, 3.2):
-        assert pacer.wait(picture(seconds))
-        came.append(time.monotonic() - start)
-    assert came == pytest.approx([0, 0.05, 0.1, 0.1, 0.2], abs=0.045)
-    assert all(a <= b for a, b in pairwise(came))
+    for each in seconds:
+        assert pacer.wait(picture(each))
+        came.append(clock.now - 1000)
+    assert came == pytest.approx(due)
 
 
-def test_jumps_and_delays_shift_the_schedule() -> None:
-    pacer = Pacer(threading.Event())
-    start = time.monotonic()
-    for seconds in (0.0, 3600.0, 3600.02, 5.0, 5.02):
-        assert pacer.wait(picture(seconds))
-    assert time.monotonic() - start < 0.5
-
-
-def test_a_late_picture_was_captured_when_it_was_due() -> None:
-    pacer = Pacer(threading.Event())
-    first, second = picture(0.0), picture(0.1)
+@pytest.mark.parametrize(("delay", "captured"), [(0.3, [100, 400]), (2.0, [2000, 2300])])
+def test_a_late_picture_was_captured_when_it_was_due(clock: Clock, delay: float, captured: list[int]) -> None:
+    """But who is very late need not rush: the schedule is shifted."""
+    pacer = Pacer(cast("threading.Event", clock))
+    first, *others = picture(0.0), picture(0.1), picture(0.4)
     pacer.wait(first)
-    time.sleep(0.3)
-    pacer.wait(second)
-    assert second.captured_ms - first.captured_ms == pytest.approx(100, abs=20)
+    clock.now += delay
+    for each in others:
+        pacer.wait(each)
+    assert [each.captured_ms - first.captured_ms for each in others] == captured
 
 
 def test_stop_ends_the_wait() -> None:
