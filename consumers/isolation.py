@@ -48,11 +48,12 @@ class Isolation:
         self._settings, self._ledger, self._take_in, self._flush = settings, ledger, take_in, flush
         self._suspects: dict[TopicPartition, int] = {}  # -> offset behind the last suspect
         self._held: dict[TopicPartition, deque[Polled]] = {}  # the partition whose turn it is first
+        self._reads_apart = False  # partitions are paused, which outlives a rebalance that leaves them with us
 
     @property
     def active(self) -> bool:
-        """Whether there are suspects."""
-        return bool(self._suspects)
+        """Whether there are suspects, or were until now."""
+        return bool(self._suspects) or self._reads_apart
 
     def opened(self, partition: "TopicPartition", attempt: Attempt | None) -> None:
         """A partition was taken over, to be read from its committed offset."""
@@ -100,6 +101,7 @@ class Isolation:
         unread = {p for p, until in self._suspects.items() if p in assignment and consumer.position(p) < until}
         self._suspects = {p: until for p, until in self._suspects.items() if p in unread or p in self._held}
         wanted = unread - self._held.keys()
+        self._reads_apart = True
         _read_only(consumer, wanted)
         polled = poll_group(consumer, 0 if self._held else timeout_ms, max_records=_POLL_RECORDS)
         membership, now_ms = consumer.group_metadata(), time.time_ns() // 1_000_000
@@ -109,6 +111,7 @@ class Isolation:
         if not self._suspects:
             log.info("all frames at which a worker died are through")
             _read_only(consumer, consumer.assignment())
+            self._reads_apart = False
 
     def _begin_apart(self, consumer: "KafkaConsumer", partition: "TopicPartition") -> None:
         held = self._held[partition]
@@ -156,8 +159,10 @@ def answer_group(consumer: "KafkaConsumer") -> None:
     """Polls for the group's sake only; nothing is taken in."""
     paused = consumer.paused()
     _read_only(consumer, set())
-    poll_group(consumer, 0)
-    _read_only(consumer, consumer.assignment() - paused)
+    try:
+        poll_group(consumer, 0)
+    finally:
+        _read_only(consumer, consumer.assignment() - paused)
 
 
 def _read_only(consumer: "KafkaConsumer", wanted: "set[TopicPartition]") -> None:
