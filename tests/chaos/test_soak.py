@@ -29,6 +29,12 @@ def test_the_last_window_is_set_against_the_second(change: dict[str, float], fla
     assert is_flat(growth(warming_up + steady + outlier + [replace(USUAL, **change)] * 19)) is flat
 
 
+def test_streams_that_were_taken_over_have_threads() -> None:
+    measured = growth([USUAL] * 80 + [replace(USUAL, threads=20)] * 20)
+    assert not is_flat(measured)
+    assert is_flat(measured, streams=8)
+
+
 def test_memory_is_told_by_the_minute() -> None:
     assert by_minute([USUAL] * 30 + [replace(USUAL, rss_mb=210.0)] * 15) == [200.0, 210.0]
 
