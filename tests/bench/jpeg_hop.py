@@ -87,7 +87,7 @@ def detect(detector: Detector, jpeg: bytes, source: tuple[int, int]) -> Detectio
     """As the worker does it; boxes in source pixels."""
     height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
     header = FrameHeader("hop", FrameId(1, 0), 0, 0, width, height, *source, (1, 0, 0, 0, 1, 0))
-    picture = decode(jpeg, header, detector.wanted_size(width, height), detector.model.colour, width * height)
+    picture = decode(jpeg, header, detector.wanted_size(width, height), detector.model.colour)
     batch = detector.new_batch(1)
     placement = detector.prepare(picture, (width, height), batch[0])
     found = detector.detect(batch, [placement])[0]

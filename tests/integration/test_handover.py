@@ -86,7 +86,7 @@ def test_an_hour_s_dwell_a_line_s_counts_and_a_hidden_track_survive_a_kill(rig: 
     assert 60 * MINUTE <= dwell["timeInterval"] < 62 * MINUTE
 
 
-SHORT_S = 1.0
+SHORT_S = 2.0
 
 
 @pytest.fixture
