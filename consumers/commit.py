@@ -21,7 +21,7 @@ from consumers.entry import Batch, Row
 from consumers.faults import Fault, judge
 from consumers.ledger import Ledger
 from consumers.state import state_key
-from streamer.broker import abandon, connect_admin, connect_producer, kafka_error
+from streamer.broker import abandon, commit_transaction, connect_admin, connect_producer, kafka_error, send_offsets
 from streamer.errors import ServiceError
 from streamer.records import Event, Gap, Result
 from streamer.retry import Retry
@@ -45,6 +45,7 @@ _PATIENT_S = 3.0
 _RETRY_S = 0.2
 _RETRY_MOST_S = 5.0
 _LOOK_S = 0.1  # for another record's failure
+_ANSWER_S = 5.0  # for a request of a transaction, from which a new producer starts over
 
 
 class Committer(threading.Thread):
@@ -92,8 +93,8 @@ class Committer(threading.Thread):
             # Every transaction first meets the end of the one before and waits this long for it.
             "retry_backoff_ms": 2,
             "request_timeout_ms": 5_000,
-            "delivery_timeout_ms": 15_000,
-            "max_block_ms": 15_000,
+            "delivery_timeout_ms": 10_000,
+            "max_block_ms": 10_000,
         }
         if detect.transactions:
             options |= {"transactional_id": self._id, "transaction_timeout_ms": detect.transaction_timeout_ms}
@@ -197,9 +198,9 @@ class Committer(threading.Thread):
             TopicPartition(self._names.frames, number): OffsetAndMetadata(offset, text, -1)
             for number, (offset, text) in batch.offsets.items()
         }
-        self._producer.send_offsets_to_transaction(offsets, batch.membership)
+        send_offsets(self._producer, offsets, batch.membership, _ANSWER_S)
         _wait_for_all(futures)
-        self._producer.commit_transaction()
+        commit_transaction(self._producer, _ANSWER_S)
 
     def _attempt_plain(self, batch: Batch) -> None:
         assert self._producer is not None

@@ -19,8 +19,10 @@ from streamer.tls import file_named, trusting
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.consumer.fetcher import ConsumerRecord
+    from kafka.structs import OffsetAndMetadata
 
     Polled = dict[TopicPartition, list[ConsumerRecord]]
+    Offsets = dict[TopicPartition, OffsetAndMetadata]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -135,6 +137,35 @@ def connect_producer(kafka: KafkaSettings, **options: Any) -> "KafkaProducer":
 
     defaults = {"acks": "all", "enable_idempotence": True}
     return _connect(kafka, KafkaProducer, {**defaults, **connection_options(kafka), **options})
+
+
+def send_offsets(producer: "KafkaProducer", offsets: "Offsets", membership: Any, timeout_s: float) -> None:
+    """`producer.send_offsets_to_transaction` with an end.
+
+    kafka-python (3.0.12) forgets a request of a transaction if the connection to its coordinator turns out to be
+    broken just before it is sent, and then waits for its answer for ever: a broker that dies would stop the caller.
+
+    Raises:
+        KafkaTimeoutError: no answer came; the transaction can't go on.
+    """
+    _answered(producer, producer._transaction_manager.send_offsets_to_transaction(offsets, membership), timeout_s)
+
+
+def commit_transaction(producer: "KafkaProducer", timeout_s: float) -> None:
+    """`producer.commit_transaction` with an end; see `send_offsets`.
+
+    Raises:
+        KafkaTimeoutError: no answer came; whether it was committed is not known.
+    """
+    _answered(producer, producer._transaction_manager.begin_commit(), timeout_s)
+
+
+def _answered(producer: "KafkaProducer", result: Any, timeout_s: float) -> None:
+    from kafka.errors import KafkaTimeoutError
+
+    producer._sender.wakeup()
+    if not result.wait(timeout_ms=timeout_s * 1000):
+        raise KafkaTimeoutError(f"a request of the transaction was not answered within {timeout_s:g} s")
 
 
 def abandon(producer: "KafkaProducer", timeout_s: float = 1.0) -> None:

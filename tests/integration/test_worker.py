@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from kafka.errors import (
     InvalidProducerEpochError,
+    KafkaConnectionError,
     KafkaTimeoutError,
     NotCoordinatorError,
     TopicAuthorizationFailedError,
 )
+from kafka.net.compat import KafkaNetClient
 from kafka.producer.sender import Sender
+from kafka.producer.transaction_manager import TransactionManager
 from pydantic import SecretStr
 from redis import ConnectionError
 
@@ -422,6 +425,36 @@ def test_a_worker_that_can_not_commit_ends(
         running(changed(rig.settings, retry_timeout_s=0.5)) as worker,
     ):
         wait_until(lambda: worker.not_ready == "stopping")
+
+
+@pytest.mark.parametrize("forgotten", ["AddOffsetsToTxnHandler", "TxnOffsetCommitHandler", "EndTxnHandler"])
+def test_a_request_that_kafka_python_forgets_is_not_waited_for_for_ever(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, forgotten: str
+) -> None:
+    """As when a broker dies between the answer to one request of a transaction and the sending of the next."""
+    take, ready = TransactionManager.next_request_handler, KafkaNetClient.await_ready
+    taken, failures = [""], iter([True])
+
+    def taking(self: TransactionManager, has_incomplete_batches: bool) -> Any:
+        handler = take(self, has_incomplete_batches)
+        taken[0] = type(handler).__name__
+        return handler
+
+    def broken(self: KafkaNetClient, node_id: Any, timeout_ms: int = 30_000) -> Any:
+        if taken[0] == forgotten and next(failures, False):
+            raise KafkaConnectionError("refused")
+        return ready(self, node_id, timeout_ms)
+
+    monkeypatch.setattr(TransactionManager, "next_request_handler", taking)
+    monkeypatch.setattr(KafkaNetClient, "await_ready", broken)
+    monkeypatch.setattr("consumers.commit._ANSWER_S", 1.0)
+    rig.define("a")
+    with running(rig.settings):
+        rig.put_run("a", 12)
+        rows = rig.detections(ends("a"))
+        assert outline(rows, "a") == [*map(str, range(12)), "12 end"]
+        wait_until(lambda: rig.mirrored("a") == rows)
+    assert not next(failures, False)
 
 
 def never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
