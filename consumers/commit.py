@@ -21,9 +21,9 @@ from consumers.entry import Batch, Row
 from consumers.faults import Fault, judge
 from consumers.ledger import Ledger
 from consumers.state import state_key
+from consumers.tally import tally
 from streamer.broker import abandon, commit_transaction, connect_admin, connect_producer, kafka_error, send_offsets
 from streamer.errors import ServiceError
-from streamer.records import Event, Gap, Result
 from streamer.retry import Retry
 from streamer.settings import Settings
 from streamer.topics import topic_names
@@ -135,7 +135,7 @@ class Committer(threading.Thread):
         self._ledger.settle()
         self._time.observe(time.monotonic() - began)
         self._after_commit(batch.rows, certain)
-        self._count(batch)
+        tally(batch, self._settings.detect.pipeline)
         self._pause(batch, time.monotonic() - began)
 
     def _pause(self, batch: Batch, spent_s: float) -> None:
@@ -244,25 +244,6 @@ class Committer(threading.Thread):
             # Nothing to wait for: what is in it is either committed or sent again.
             abandon(self._producer)
             self._producer = None
-
-    def _count(self, batch: Batch) -> None:
-        pipeline = self._settings.detect.pipeline
-        now_ms = time.time_ns() // 1_000_000
-        for entry in batch.dead:
-            if entry.dead is not None:
-                metrics.DEAD.labels(pipeline, entry.dead.cause.value).inc()
-        for record in (row.record for row in batch.rows):
-            if isinstance(record, Result):
-                metrics.FRAMES.labels(pipeline, record.stream, "result").inc()
-                age = max(now_ms - record.captured_ms, 0) / 1000
-                metrics.AGE.labels(pipeline).observe(age)
-                metrics.STREAM_AGE.labels(pipeline, record.stream).set(age)
-                for found in record.objects:
-                    metrics.OBJECTS.labels(pipeline, found.type).inc()
-            elif isinstance(record, Event):
-                metrics.EVENTS.labels(pipeline, record.stream, record.kind.value).inc()
-            elif isinstance(record, Gap):
-                metrics.FRAMES.labels(pipeline, record.stream, record.reason.value).inc(record.count or 0)
 
 
 def _wait_for_all(futures: list["FutureRecordMetadata"]) -> None:

@@ -165,6 +165,8 @@ class Publisher:
             self._report(self._link, TimeoutError(f"nothing acknowledged for {oldest_s:.0f} s"))
 
     def _adapt(self, per_second: float) -> None:
+        if not per_second:
+            return  # a file that waits for its readers goes on as fast as before
         linger_ms = next(linger for limit, linger in LINGERS_MS if per_second < limit)
         if linger_ms != self._linger_ms and self._link is not None:
             self._linger_ms = linger_ms

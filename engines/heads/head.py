@@ -66,16 +66,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Thresholds:
-    """How confident a box must be. per_class: float32 (classes,), infinite for classes that nobody wants."""
+    """How confident a box must be.
+
+    per_class: float32 (classes,), infinite for classes that nobody wants. lowest: of them. same: whether all are.
+    """
 
     per_class: Floats
     lowest: float
+    same: bool
 
     @classmethod
     def of(cls, per_class: Sequence[float]) -> Self:
         """From one threshold per class."""
         array = np.asarray(per_class, np.float32)
-        return cls(array, float(array.min(initial=np.inf)))
+        lowest = float(array.min(initial=np.inf))
+        return cls(array, lowest, bool((array == lowest).all()))
 
 
 class Head(Protocol):
@@ -123,7 +128,7 @@ def corners(centred: NDArray[Any]) -> Floats:
 def confident(boxes: Floats, scores: Floats, classes: Ints, thresholds: Thresholds) -> Detections:
     """Those whose score reaches the threshold of their class."""
     found = Detections(boxes, scores, classes)
-    keep = scores >= thresholds.per_class[classes]
+    keep = scores >= (thresholds.lowest if thresholds.same else thresholds.per_class[classes])
     return found if keep.all() else found[keep]
 
 

@@ -1,0 +1,36 @@
+"""What was committed, counted for /metrics: once per batch and label, as each look-up of a label costs microseconds."""
+
+import time
+from collections import Counter
+
+from consumers import metrics
+from consumers.entry import Batch
+from streamer.records import Event, Gap, Result
+
+
+def tally(batch: Batch, pipeline: str) -> None:
+    """Counts a batch whose records are committed."""
+    frames: Counter[tuple[str, str]] = Counter()
+    objects: Counter[str] = Counter()
+    ages: dict[str, float] = {}
+    now_ms = time.time_ns() // 1_000_000
+    age = metrics.AGE.labels(pipeline)
+    for record in (row.record for row in batch.rows):
+        if isinstance(record, Result):
+            frames[record.stream, "result"] += 1
+            objects.update(found.type for found in record.objects)
+            ages[record.stream] = max(now_ms - record.captured_ms, 0) / 1000
+            age.observe(ages[record.stream])
+        elif isinstance(record, Event):
+            metrics.EVENTS.labels(pipeline, record.stream, record.kind.value).inc()
+        elif isinstance(record, Gap):
+            frames[record.stream, record.reason.value] += record.count or 0
+    for (stream, outcome), count in frames.items():
+        metrics.FRAMES.labels(pipeline, stream, outcome).inc(count)
+    for kind, count in objects.items():
+        metrics.OBJECTS.labels(pipeline, kind).inc(count)
+    for stream, seconds in ages.items():
+        metrics.STREAM_AGE.labels(pipeline, stream).set(seconds)
+    for entry in batch.dead:
+        if entry.dead is not None:
+            metrics.DEAD.labels(pipeline, entry.dead.cause.value).inc()
