@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from consumers.entry import Row
-from streamer.broker import connect_consumer, poll
+from streamer.broker import LITTLE_AT_ONCE, connect_consumer, poll
 from streamer.errors import RecordError
 from streamer.records import Detection, Event, parse_detection
 from streamer.settings import Settings
@@ -55,7 +55,7 @@ class LogTail:
         from kafka import TopicPartition
 
         if self._consumer is None:
-            self._consumer = connect_consumer(self._settings.kafka)
+            self._consumer = connect_consumer(self._settings.kafka, **LITTLE_AT_ONCE)
             both = [TopicPartition(topic, self.partition) for topic in self._parsers]
             self._consumer.assign(both)
             since_ms = round((time.time() - self._age_s) * 1000)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_consumer, poll
+from streamer.broker import LITTLE_AT_ONCE, connect_consumer, poll
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -45,7 +45,7 @@ class StateReader:
         if not wanted:
             return {}
         if self._consumer is None:
-            self._consumer = connect_consumer(self._settings.kafka)
+            self._consumer = connect_consumer(self._settings.kafka, **LITTLE_AT_ONCE)
         where = TopicPartition(self._topic, partition)
         self._consumer.assign([where])
         begin = self._consumer.beginning_offsets([where])[where]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FIRST_PIECE, LARGEST_PIECE, GROWTH = 64, 4096, 4
 STUCK_S = 15.0
+_FETCH_BYTES = 2 << 20  # about a first piece; what is fetched beyond is thrown away, and its memory is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,7 @@ def find_positions(
         wanted[partition_of(stream)].add(stream)
     if not wanted:
         return {}
-    consumer = connect_consumer(
-        settings.kafka, max_partition_fetch_bytes=8 << 20, fetch_max_bytes=32 << 20, fetch_max_wait_ms=20
-    )
+    consumer = connect_consumer(settings.kafka, max_partition_fetch_bytes=_FETCH_BYTES, fetch_max_wait_ms=20)
     deadline = Deadline(limit_s)
     found: dict[str, Position] = {}
     try:

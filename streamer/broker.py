@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 PROBE_STEP_S = 5.0
 RETRY_S = 0.2
+LITTLE_AT_ONCE = {"max_partition_fetch_bytes": 256 << 10, "max_poll_records": 200}
+"""Options of consumers that read a log after a take-over: what they take at once, their process keeps for good."""
 
 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
