@@ -5,7 +5,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from consumers import metrics
 from consumers.decode import DeadFrameError, check
 from consumers.entry import Entry
 from consumers.ledger import Ledger
@@ -35,9 +34,6 @@ class Outcomes:
             "version": detector.engine.version,
             "model": detector.model.path.name,
             "sha256": detector.model.sha256,
-        }
-        self._stages = {
-            name: metrics.STAGE.labels(settings.pipeline, name) for name in ("transport", "wait", "decode", "detect")
         }
 
     def admit(self, entry: Entry) -> FrameHeader | None:
@@ -99,8 +95,6 @@ class Outcomes:
     def _result(self, entry: Entry, found: "Detections") -> Result:
         header = entry.header
         assert isinstance(header, FrameHeader)
-        for name, ms in entry.stages.items():
-            self._stages[name].observe(max(ms, 0) / 1000)
         objects = detected_objects(found, header, self._detector.model.classes)
         candidates = None
         if entry.track:

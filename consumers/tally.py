@@ -7,6 +7,8 @@ from consumers import metrics
 from consumers.entry import Batch
 from streamer.records import Event, Gap, Result
 
+_STAGES = ("transport", "wait", "decode", "detect")
+
 
 def tally(batch: Batch, pipeline: str) -> None:
     """Counts a batch whose records are committed."""
@@ -15,12 +17,15 @@ def tally(batch: Batch, pipeline: str) -> None:
     ages: dict[str, float] = {}
     now_ms = time.time_ns() // 1_000_000
     age = metrics.AGE.labels(pipeline)
+    stages = {name: metrics.STAGE.labels(pipeline, name) for name in _STAGES}
     for record in (row.record for row in batch.rows):
         if isinstance(record, Result):
             frames[record.stream, "result"] += 1
             objects.update(found.type for found in record.objects)
             ages[record.stream] = max(now_ms - record.captured_ms, 0) / 1000
             age.observe(ages[record.stream])
+            for name, ms in record.latency_ms.items():
+                stages[name].observe(max(ms, 0) / 1000)
         elif isinstance(record, Event):
             metrics.EVENTS.labels(pipeline, record.stream, record.kind.value).inc()
         elif isinstance(record, Gap):
