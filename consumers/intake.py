@@ -33,6 +33,7 @@ _LOW = 2  # waiting frames: enough for the lanes not to idle while we poll
 _BUSY_S = 0.08
 _FULL_S = 1.0  # without room for so long, poll for the group's sake only
 _BEHIND_MS = 2000  # beyond a frame's bound: skip to the fresh end of the log rather than read it all
+_LAST_MS = 5_000
 _REVOKE_S = 3.0  # below the smallest useful session timeout: heartbeats stop meanwhile
 
 
@@ -272,8 +273,10 @@ class Intake:
         with self._plain_lock:
             self._plain |= offsets
 
-    def _commit_plain(self) -> None:
+    def _commit_plain(self, wait_ms: int = 0) -> None:
+        """wait_ms: for the broker's answer, when there is no later; else it isn't waited for."""
         from kafka import TopicPartition
+        from kafka.errors import KafkaError
         from kafka.structs import OffsetAndMetadata
 
         with self._plain_lock:
@@ -285,8 +288,13 @@ class Intake:
             for number, (offset, text) in plain.items()
             if number in owned
         }
-        if offsets:
+        if offsets and not wait_ms:
             self._consumer.commit_async(offsets)
+        elif offsets:
+            try:
+                self._consumer.commit(offsets, timeout_ms=wait_ms)
+            except KafkaError as error:
+                log.warning("the last offsets are not committed, some results will come again: %s", error)
 
     def given_up(self, partitions: "set[TopicPartition]", wait_s: float) -> None:
         """Called by kafka-python in its own thread before it lets go of partitions."""
@@ -310,7 +318,7 @@ class Intake:
         if self._consumer is not None:
             # Without transactions the last offsets go through us: they have to be there before we leave.
             self._ledger.close({partition.partition for partition in self._consumer.assignment()}, _REVOKE_S)
-            self._commit_plain()
+            self._commit_plain(wait_ms=_LAST_MS)
             self._consumer.close(autocommit=False, timeout_ms=5_000)
 
 

@@ -1,15 +1,19 @@
 """Reading topic `state`: what was last committed of each stream, beyond its last record."""
 
+import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from streamer.broker import LITTLE_AT_ONCE, connect_consumer, poll
+from streamer.lifecycle import Deadline
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
 
+_DECIDED_S = 15.0  # a worker's own transactions are given up sooner, see detect.transaction_timeout_ms
+_LOOK_S = 0.02
 _STEP = 500  # records; streams write several times a second, so the newest of each are near the end
 
 
@@ -25,11 +29,13 @@ class StateReader:
         self._settings, self._pipeline = settings, settings.detect.pipeline
         self._topic = topic_names(settings.kafka).state
         self._consumer: KafkaConsumer | None = None
+        self._undecided: KafkaConsumer | None = None  # sees what is not committed, too
 
     def close(self) -> None:
-        """Ends the connection."""
-        if self._consumer is not None:
-            self._consumer.close()
+        """Ends the connections."""
+        for consumer in (self._consumer, self._undecided):
+            if consumer is not None:
+                consumer.close()
 
     def load(self, partition: int, streams: Collection[str]) -> dict[str, bytes]:
         """The newest committed state of each of the streams that has one.
@@ -37,7 +43,7 @@ class StateReader:
         Read from the end backwards, in growing steps: most of what a compacted topic holds is outdated.
 
         Raises:
-            KafkaError: the topic can't be read.
+            KafkaError: the topic can't be read, or a transaction on it does not come to an end.
         """
         from kafka import TopicPartition
 
@@ -49,7 +55,7 @@ class StateReader:
         where = TopicPartition(self._topic, partition)
         self._consumer.assign([where])
         begin = self._consumer.beginning_offsets([where])[where]
-        stop = self._consumer.end_offsets([where])[where]
+        stop = self._decided_end(where)
         found: dict[bytes, bytes | None] = {}
         step = _STEP
         while stop > begin and wanted.keys() - found.keys():
@@ -58,6 +64,25 @@ class StateReader:
             found = {key: value for key, value in newer.items() if key in wanted} | found
             stop, step = start, step * 4
         return {wanted[key]: value for key, value in found.items() if value is not None}
+
+    def _decided_end(self, where: "TopicPartition") -> int:
+        """The end of the log, once every transaction is over that has written before it.
+
+        A transaction ends with a mark on each partition, written one by one. The group's offsets are given out as
+        soon as they have theirs: the state that was committed with them may still be waiting for its own.
+        """
+        from kafka.errors import KafkaTimeoutError
+
+        assert self._consumer is not None
+        if self._undecided is None:
+            self._undecided = connect_consumer(self._settings.kafka, isolation_level="read_uncommitted")
+        written = self._undecided.end_offsets([where])[where]
+        deadline = Deadline(_DECIDED_S)
+        while (end := int(self._consumer.end_offsets([where])[where])) < written:
+            if deadline.passed:
+                raise KafkaTimeoutError(f"a transaction on {where.topic} is not over after {_DECIDED_S:g} s")
+            time.sleep(_LOOK_S)
+        return end
 
     def _read(self, where: "TopicPartition", start: int, stop: int) -> dict[bytes, bytes | None]:
         """The newest value of each key between two offsets."""
