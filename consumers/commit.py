@@ -16,12 +16,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from consumers import metrics
+from consumers.counting import count
 from consumers.dead import dead_record
 from consumers.entry import Batch, Row
 from consumers.faults import Fault, judge
 from consumers.ledger import Ledger
 from consumers.state import state_key
-from consumers.tally import tally
 from streamer.broker import abandon, commit_transaction, connect_admin, connect_producer, kafka_error, send_offsets
 from streamer.errors import ServiceError
 from streamer.retry import Retry
@@ -135,7 +135,7 @@ class Committer(threading.Thread):
         self._ledger.settle()
         self._time.observe(time.monotonic() - began)
         self._after_commit(batch.rows, certain)
-        tally(batch, self._settings.detect.pipeline)
+        count(batch, self._settings.detect.pipeline)
         self._pause(batch, time.monotonic() - began)
 
     def _pause(self, batch: Batch, spent_s: float) -> None:

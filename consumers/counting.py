@@ -10,7 +10,7 @@ from streamer.records import Event, Gap, Result
 _STAGES = ("transport", "wait", "decode", "detect")
 
 
-def tally(batch: Batch, pipeline: str) -> None:
+def count(batch: Batch, pipeline: str) -> None:
     """Counts a batch whose records are committed."""
     frames: Counter[tuple[str, str]] = Counter()
     objects: Counter[str] = Counter()
@@ -30,10 +30,10 @@ def tally(batch: Batch, pipeline: str) -> None:
             metrics.EVENTS.labels(pipeline, record.stream, record.kind.value).inc()
         elif isinstance(record, Gap):
             frames[record.stream, record.reason.value] += record.count or 0
-    for (stream, outcome), count in frames.items():
-        metrics.FRAMES.labels(pipeline, stream, outcome).inc(count)
-    for kind, count in objects.items():
-        metrics.OBJECTS.labels(pipeline, kind).inc(count)
+    for (stream, outcome), number in frames.items():
+        metrics.FRAMES.labels(pipeline, stream, outcome).inc(number)
+    for kind, number in objects.items():
+        metrics.OBJECTS.labels(pipeline, kind).inc(number)
     for stream, seconds in ages.items():
         metrics.STREAM_AGE.labels(pipeline, stream).set(seconds)
     for entry in batch.dead:
