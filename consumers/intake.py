@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ class Intake:
     ) -> None:
         self._settings, self._ledger, self._chooser, self._followers = settings, ledger, chooser, followers
         self._mirror, self._treatments = mirror, treatments
-        self._isolation = Isolation(settings.detect, ledger, self._take_in, self._commit_plain)
+        self._isolation = Isolation(settings.detect, ledger, self._learn, self._take_in, self._commit_plain)
         self._names = topic_names(settings.kafka)
         self._consumer: KafkaConsumer | None = None
         self._next_offset: dict[int, int] = {}
@@ -134,7 +135,7 @@ class Intake:
         }
         try:
             self._isolation.begin(self._consumer, ours)
-        except KafkaError:
+        except (KafkaError, ServiceError):
             self._give_back(ours)
             raise
         for partition, records in ours.items():
@@ -157,6 +158,7 @@ class Intake:
         with self._era_lock:
             era, self._came = self._era, False
         try:
+            self._treatments.catch_up()  # we may have been frozen: what is restored depends on the definitions
             with closing(StateReader(self._settings)) as states:
                 for partition in self._consumer.assignment():
                     if not self._ledger.owns(partition.partition):
@@ -194,6 +196,9 @@ class Intake:
         frames = [each.record.timestamp for each in polled if each.record.value]
         if frames:
             self._skip_if_behind(polled[0].partition, min(frames), polled[0].polled_ms)
+
+    def _learn(self, records: "Iterable[ConsumerRecord]") -> None:
+        self._treatments.learn((record.key or b"").decode(errors="replace") for record in records)
 
     def _take_in(self, polled: Polled, begun: int = 0) -> None:
         """begun: so often was the frame begun that it is dead; 0: it may be begun."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,16 +36,22 @@ class Polled(NamedTuple):
 TakeIn = Callable[[Polled, int], None]
 """Takes a record in; one that was begun so often (0: may be begun) is dead."""
 
+Learn = Callable[[Iterable["ConsumerRecord"]], None]
+"""Before records are taken in: has what must be known of their streams. Raises ServiceError, and nothing is begun."""
+
 
 class Isolation:
     """Belongs to the poller's thread. While `active`, `step` polls, and nobody else.
 
-    take_in: what is done with a record whose turn it is. flush: commits what is to be committed outside transactions,
-    which must not come behind what is written here.
+    learn, take_in: what is done with records before any of them is begun, and with the one whose turn it is. flush:
+    commits what is to be committed outside transactions, which must not come behind what is written here.
     """
 
-    def __init__(self, settings: DetectSettings, ledger: Ledger, take_in: TakeIn, flush: Callable[[], None]) -> None:
-        self._settings, self._ledger, self._take_in, self._flush = settings, ledger, take_in, flush
+    def __init__(
+        self, settings: DetectSettings, ledger: Ledger, learn: Learn, take_in: TakeIn, flush: Callable[[], None]
+    ) -> None:
+        self._settings, self._ledger = settings, ledger
+        self._learn, self._take_in, self._flush = learn, take_in, flush
         self._suspects: dict[TopicPartition, int] = {}  # -> offset behind the last suspect
         self._held: dict[TopicPartition, deque[Polled]] = {}  # the partition whose turn it is first
         self._reads_apart = False  # partitions are paused, which outlives a rebalance that leaves them with us
@@ -70,8 +76,11 @@ class Isolation:
         """Before the first frames of partitions are begun together.
 
         Raises:
-            KafkaError: it could not be written down. Then nothing may be begun.
+            KafkaError, ServiceError: it could not be written down, or a stream not learned of. Then nothing may be
+                begun.
         """
+        for records in polled.values():
+            self._learn(records)
         attempts = {
             partition: begun_together(records[0].offset, _log_end(consumer, partition, records), self._settings.queue)
             for partition, records in polled.items()
@@ -84,7 +93,7 @@ class Isolation:
         """Begins what comes next, if nothing is under way any more.
 
         Raises:
-            KafkaError: Kafka fails; nothing was begun.
+            KafkaError, ServiceError: Kafka fails; nothing was begun.
         """
         if not self._ledger.wait_idle(_IDLE_S):
             answer_group(consumer)
@@ -115,6 +124,7 @@ class Isolation:
 
     def _begin_apart(self, consumer: "KafkaConsumer", partition: "TopicPartition") -> None:
         held = self._held[partition]
+        self._learn([each.record for each in held])
         offset, attempt = held[0].record.offset, self._ledger.attempt(partition.partition)
         known = attempt or Attempt(offset + 1)
         if known.is_condemned(offset, self._settings.tries):

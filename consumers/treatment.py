@@ -1,14 +1,16 @@
 """What a worker needs to know of each stream: whether it is ours, and how fresh its frames must be."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from streamer.catalog import Catalog, stream_catalog
+from streamer.records.identity import is_name
 from streamer.records.stream import Line, StreamDefinition, Zone
 from streamer.settings import KafkaSettings
 
 _REFRESH_S = 1.0
-_PATIENT_MS = 200  # for a definition that may be on its way: it is written before the stream's first frame
+_CATCH_UP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,9 @@ class Treatment:
     track: bool = False
     places: tuple[tuple[Zone, ...], tuple[Line, ...]] = ((), ())
     motion_gate_s: float | None = None
+
+
+_UNDEFINED = Treatment(0, False)
 
 
 class Treatments:
@@ -52,17 +57,37 @@ class Treatments:
             if self._catalog.refresh():
                 self._learn()
 
+    def learn(self, streams: Iterable[str]) -> None:
+        """Before frames of `streams` are begun: a stream that is new to us may be defined, and we behind.
+
+        A definition is written before the stream's first frame, so it is among what topic `streams` holds now.
+
+        Raises:
+            ServiceError: the topic can't be read.
+        """
+        unknown = {stream for stream in streams if stream not in self._known and is_name(stream)}
+        if unknown:
+            self.catch_up()
+        for stream in unknown:
+            self._known.setdefault(stream, _UNDEFINED)
+
+    def catch_up(self) -> None:
+        """Takes all changes in that are written by now.
+
+        Raises:
+            ServiceError: the topic can't be read.
+        """
+        self._refreshed = time.monotonic()
+        if self._catalog.catch_up(_CATCH_UP_S):
+            self._learn()
+
     def of(self, stream: str) -> Treatment | None:
         """How a stream's frames are treated; None: another pipeline's.
 
         A stream that is not defined (any more) keeps its last treatment: its frames are still in the log. One
         that never was is taken by every pipeline, newest frame only.
         """
-        if stream not in self._known:
-            self._catalog.refresh(_PATIENT_MS)
-            self._learn()
-            self._known.setdefault(stream, Treatment(0, False))
-        return self._known[stream]
+        return self._known.get(stream, _UNDEFINED)
 
     def on_partition(self, partition: int) -> tuple[list[str], int | None]:
         """The pipeline's streams on a partition, and the largest age that any of them allows; None: any age."""

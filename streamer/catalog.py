@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -14,7 +15,7 @@ from streamer.settings import KafkaSettings
 from streamer.topics import topic_names
 
 if TYPE_CHECKING:
-    from kafka import KafkaConsumer
+    from kafka import KafkaConsumer, TopicPartition
 
 T = TypeVar("T", bound=BaseModel)
 log = logging.getLogger(__name__)
@@ -44,17 +45,39 @@ class Catalog(Generic[T]):
         # Definitions change rarely: the broker answers when there is one, not ten times a second.
         consumer = connect_consumer(self._kafka, fetch_max_wait_ms=5000)
         self._consumer = consumer
-        deadline = time.monotonic() + timeout_s
         numbers = consumer.partitions_for_topic(self._topic)
         if not numbers:
             raise topic_missing(self._kafka, self._topic)
         partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         assign_from_beginning(consumer, partitions)
-        ends = consumer.end_offsets(partitions)
-        while any(consumer.position(partition) < end for partition, end in ends.items()):
+        self._read_to(consumer.end_offsets(partitions), timeout_s)
+
+    def catch_up(self, timeout_s: float) -> set[str]:
+        """Takes in all that is written by now; returns the keys that changed.
+
+        Raises:
+            ServiceError: it can't be read in time.
+        """
+        from kafka.errors import KafkaError
+
+        if self._consumer is None:
+            raise RuntimeError("open() comes first")
+        try:
+            # Of another connection: on ours the broker first answers the read that is under way.
+            with closing(connect_consumer(self._kafka)) as asking:
+                ends = asking.end_offsets(list(self._consumer.assignment()))
+            return self._read_to(ends, timeout_s)
+        except KafkaError as error:
+            raise kafka_error(self._kafka, error) from None
+
+    def _read_to(self, ends: "Mapping[TopicPartition, int]", timeout_s: float) -> set[str]:
+        assert self._consumer is not None
+        deadline, changed = time.monotonic() + timeout_s, set[str]()
+        while any(self._consumer.position(partition) < end for partition, end in ends.items()):
             if time.monotonic() > deadline:
                 raise ServiceError(f"topic {self._topic} could not be read within {timeout_s:g} s")
-            self.refresh(timeout_ms=100)
+            changed |= self.refresh(timeout_ms=100)
+        return changed
 
     def refresh(self, timeout_ms: int = 0) -> set[str]:
         """Takes in what is new; returns the keys that changed."""

@@ -9,13 +9,18 @@ from streamer.errors import UsageError
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def is_name(name: str) -> bool:
+    """Whether `name` can be a stream's or pipeline's name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str, what: str) -> str:
     """`name` if it can be a stream's or pipeline's name: 1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first.
 
     Raises:
         UsageError: otherwise.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise UsageError(
             f"{what} {name[:80]!r}: use 1 to 64 letters, digits, dots, underscores and dashes, a letter or digit first"
         )

@@ -91,7 +91,8 @@ class Worker:
     ) -> None:
         self._log, self._poison, self._draw, self._mortal = log, poison, draw, mortal
         self._consumer, self._ledger = Consumer(log), Ledger("main")
-        self._isolation = Isolation(DetectSettings(tries=tries), self._ledger, self._take_in, lambda: None)
+        settings = DetectSettings(tries=tries)
+        self._isolation = Isolation(settings, self._ledger, lambda _: None, self._take_in, lambda: None)
         self._in_hand: list[Entry] = []
         for partition in log.lengths:
             offset, text = log.committed.get(partition, (0, dump_positions({})))
