@@ -217,3 +217,25 @@ def test_the_clients_linger_follows_the_rate(settings: Settings) -> None:
             put(lane, sequence := sequence + 1)
             time.sleep(0.001)
         assert config["linger_ms"] > alone
+
+
+def test_a_frame_beside_one_that_lingers_does_not_wake_the_client(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through kafka-python's inside, so that a release that changes it is noticed here."""
+    with publishing(Publisher(settings)) as publisher:
+        lanes = [publisher.lane(f"cam{number}", waits=False) for number in range(12)]
+        assert len({lane.partition for lane in lanes}) > 2
+        link = publisher._link
+        assert link is not None
+        link.set_linger(2000)
+        wakings: list[float] = []
+        wake = link._wake_sender
+        monkeypatch.setattr(link, "_wake_sender", lambda: (wakings.append(time.monotonic()), wake()))
+        for lane in lanes:
+            put(lane, 0)
+        assert len(wakings) == 1
+        assert all(lane.flush(Deadline(10)) for lane in lanes)
+        put(lanes[0], 1)
+        assert len(wakings) == 2
+        assert lanes[0].flush(Deadline(10))
