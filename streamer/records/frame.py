@@ -62,11 +62,7 @@ class FrameHeader:
         headers += [
             ("content-type", CONTENT_TYPE.encode()),
             ("ce_index", b"%d" % self.index),
-            ("ce_width", b"%d" % self.width),
-            ("ce_height", b"%d" % self.height),
-            ("ce_sourcewidth", b"%d" % self.source_width),
-            ("ce_sourceheight", b"%d" % self.source_height),
-            ("ce_matrix", ",".join(map(repr, self.matrix)).encode()),
+            *_geometry_headers(self.width, self.height, self.source_width, self.source_height, self.matrix),
         ]
         if self.pts is not None:
             headers.append(("ce_pts", b"%d" % self.pts))
@@ -124,21 +120,45 @@ def parse_headers(headers: Sequence[tuple[str, bytes]], timestamp_ms: int) -> Fr
 
 
 def _frame_header(found: Mapping[str, bytes], stream: str, frame_id: FrameId, timestamp_ms: int) -> FrameHeader:
-    m0, m1, m2, m3, m4, m5 = map(_factor, found["ce_matrix"].split(b","))
+    sides = found["ce_width"], found["ce_height"], found["ce_sourcewidth"], found["ce_sourceheight"]
     pts, source_time = found.get("ce_pts"), found.get("ce_sourcetime")
     return FrameHeader(
         stream,
         frame_id,
         timestamp_ms,
         _number(found["ce_index"]),
-        _number(found["ce_width"], 1, LARGEST_SIDE),
-        _number(found["ce_height"], 1, LARGEST_SIDE),
-        _number(found["ce_sourcewidth"], 1),
-        _number(found["ce_sourceheight"], 1),
-        (m0, m1, m2, m3, m4, m5),
+        *_geometry(*sides, found["ce_matrix"]),
         None if pts is None else _number(pts, -LARGEST),
         None if source_time is None else _finite(source_time),
         found.get("traceparent", b"").decode(),
+    )
+
+
+# All frames of a stream share their geometry, and its numbers are half of a header.
+
+
+@lru_cache(maxsize=256)
+def _geometry_headers(width: int, height: int, source_width: int, source_height: int, matrix: Matrix) -> Headers:
+    return [
+        ("ce_width", b"%d" % width),
+        ("ce_height", b"%d" % height),
+        ("ce_sourcewidth", b"%d" % source_width),
+        ("ce_sourceheight", b"%d" % source_height),
+        ("ce_matrix", ",".join(map(repr, matrix)).encode()),
+    ]
+
+
+@lru_cache(maxsize=256)
+def _geometry(
+    width: bytes, height: bytes, source_width: bytes, source_height: bytes, matrix: bytes
+) -> tuple[int, int, int, int, Matrix]:
+    m0, m1, m2, m3, m4, m5 = map(_factor, matrix.split(b","))
+    return (
+        _number(width, 1, LARGEST_SIDE),
+        _number(height, 1, LARGEST_SIDE),
+        _number(source_width, 1),
+        _number(source_height, 1),
+        (m0, m1, m2, m3, m4, m5),
     )
 
 
@@ -156,6 +176,8 @@ def _number(text: bytes, smallest: int = 0, largest: int = LARGEST) -> int:
 
 
 def _finite(text: bytes) -> float:
+    if len(text) > 64:  # it would be kept, as part of a geometry
+        raise ValueError(f"a number of {len(text)} characters")
     number = float(text)
     if not isfinite(number):
         raise ValueError(f"{number} is no finite number")

@@ -191,6 +191,7 @@ def test_headers_of_others_raise_a_record_error(headers: list[tuple[str, Any]]) 
         ("ce_matrix", b"1,0,0,0,1"),
         ("ce_matrix", b"nan,0,0,0,1,0"),
         ("ce_matrix", b"1e300,0,0,0,1,0"),
+        ("ce_matrix", b"1,0,0,0,1," + b"0" * 65),
         ("ce_sourcetime", b"inf"),
         ("ce_index", None),
     ],
