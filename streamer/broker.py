@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamer.errors import ServiceError, UsageError
 from streamer.lifecycle import Deadline
+from streamer.selector import QuietSelector
 from streamer.settings import KafkaSettings
 from streamer.tls import file_named, trusting
 
@@ -52,6 +53,7 @@ def connection_options(kafka: KafkaSettings) -> dict[str, Any]:
         "reconnect_backoff_max_ms": 1000,
         "allow_auto_create_topics": False,
         "metrics_enabled": False,
+        "selector": QuietSelector,
     }
     if kafka.security_protocol.startswith("SASL"):
         options |= {
