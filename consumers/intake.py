@@ -17,7 +17,7 @@ from consumers.mirror import Mirror
 from consumers.positions import load_positions, newest
 from consumers.state import StateReader
 from consumers.treatment import Treatments
-from streamer.broker import connect_consumer, poll_group, topic_missing
+from streamer.broker import connect_consumer, poll_group, set_fetch, topic_missing
 from streamer.errors import RecordError, ServiceError
 from streamer.records import DeadCause, Death, EndHeader, FrameHeader, GapReason, parse_headers
 from streamer.settings import Settings
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
 _LOW = 2  # waiting frames: enough for the lanes not to idle while we poll
 _BUSY_S = 0.08
+_ANY, _MANY = (1, 500), (256 << 10, 50)  # bytes, ms: how much the broker waits for, and how long, until it answers
 _FULL_S = 1.0  # without room for so long, poll for the group's sake only
 _BEHIND_MS = 2000  # beyond a frame's bound: skip to the fresh end of the log rather than read it all
 _LAST_MS = 5_000
@@ -80,7 +81,6 @@ class Intake:
             partition_assignment_strategy=_assignors(),
             max_partition_fetch_bytes=2 << 20,
             fetch_max_bytes=16 << 20,
-            fetch_max_wait_ms=500,
         )
         self._consumer = consumer
         self._treatments.partitions = self._partition_count(consumer)
@@ -110,6 +110,7 @@ class Intake:
         self._treatments.refresh()
         self._commit_plain()
         # While frames wait, all lanes are busy: what comes now isn't needed sooner, and many at once cost less.
+        set_fetch(self._consumer, *(_MANY if self._chooser.depth() >= _LOW else _ANY))
         self._chooser.wait_until_low(_LOW, _BUSY_S)
         room = self._chooser.wait_for_room(_FULL_S)
         if not room:

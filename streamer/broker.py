@@ -121,6 +121,12 @@ def poll(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "Polled"
         return {}
 
 
+def set_fetch(consumer: "KafkaConsumer", min_bytes: int, max_wait_ms: int) -> None:
+    """From its next request on: the broker answers when it has `min_bytes`, or when `max_wait_ms` are over."""
+    # No public way (kafka-python 3.0.12); read for each request.
+    consumer._fetcher.config |= {"fetch_min_bytes": min_bytes, "fetch_max_wait_ms": max_wait_ms}
+
+
 def assign_from_beginning(consumer: "KafkaConsumer", partitions: "Sequence[TopicPartition]") -> None:
     """Has a consumer without a group read partitions from their first records.
 
