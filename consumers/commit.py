@@ -40,7 +40,7 @@ Follow = Callable[[Batch], None]
 # A transaction costs 5 to 9 ms of CPU whatever is in it: more than _FEW results within an interval share one for up
 # to _STRETCH intervals, and where nobody waits (files read at full speed) for _PATIENT_S.
 _FEW = 3
-_STRETCH = 3
+_STRETCH = 4
 _PATIENT_S = 3.0
 _RETRY_S = 0.2
 _RETRY_MOST_S = 5.0
