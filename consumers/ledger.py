@@ -15,6 +15,8 @@ from consumers.entry import Batch, Entry, Partition
 from consumers.positions import Position, Positions, dump_positions
 from streamer.records import Death, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 
+_UNREAD = (GapReason.STALE, GapReason.EXPIRED)  # reasons of holes for which the log was stepped over
+
 
 class _PartitionState:
     """seen: as of the last registered entry. committed, offset, attempt: as of the last collected one.
@@ -141,6 +143,9 @@ class Ledger:
         elif not before.ended:
             # The old run ended without saying how many frames it had: its producer died.
             yield Gap(self._pipeline, stream, before.next, None, hole, now_ms)
+        elif hole in _UNREAD and now.epoch > before.next.epoch + 1:
+            # Whole runs may lie in what was stepped over, of which nobody knows.
+            yield Gap(self._pipeline, stream, FrameId(before.next.epoch + 1, 0), None, hole, now_ms)
         if now.sequence > expected.sequence:
             yield Gap(self._pipeline, stream, expected, now.sequence - 1, hole, now_ms)
 

@@ -98,6 +98,25 @@ def test_every_sequence_number_is_covered_once(headers: list[Any], expected: lis
     assert log.committed() == expected
 
 
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("reason", [GapReason.STALE, GapReason.EXPIRED])
+def test_whole_runs_in_a_part_of_the_log_that_was_stepped_over_are_covered(ended: bool, reason: GapReason) -> None:
+    log = Log()
+    log.done(frame(0, epoch=10))
+    if ended:
+        log.put(end(1, epoch=10))
+    log.done(frame(2, epoch=30), hole=reason)
+    missing = [f"a 11-0..end {reason.value}"] if ended else [f"a 10-1..end {reason.value}"]
+    assert log.committed()[-3:] == [*missing, f"a 30-0..1 {reason.value}", "a 30-2"]
+
+
+def test_a_run_right_behind_an_ended_one_leaves_no_room_for_others() -> None:
+    log = Log()
+    log.put(end(1, epoch=10))
+    log.done(frame(1, epoch=11), hole=GapReason.STALE)
+    assert log.committed()[-2:] == ["a 11-0..0 stale", "a 11-1"]
+
+
 def test_neighbouring_gaps_of_one_reason_are_one_record() -> None:
     log = Log()
     for n in range(6):
