@@ -54,6 +54,18 @@ def write_clip(
     return path
 
 
+def write_grey_clip(path: Path, pictures: int, rate: int = 25) -> Path:
+    """A clip of any length, 320x240, from black towards white."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=rate)
+        video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
+        for number in range(pictures):
+            picture = np.full((240, 320, 3), number * 255 // pictures, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(video.encode())
+    return path
+
+
 def definition(source: str | Path, **values: object) -> StreamDefinition:
     """A stream of that source."""
     return StreamDefinition.model_validate({"id": "test", "source": str(source), **values})

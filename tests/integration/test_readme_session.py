@@ -11,10 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 
+from tests.clips import write_grey_clip
 from tests.integration.worker_rig import make_model
 
 README = Path(__file__).parents[2] / "README.md"
@@ -81,7 +80,7 @@ class Shell:
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
     make_model(tmp_path / "model.onnx")
-    _make_clip(tmp_path / "clip.mp4")
+    write_grey_clip(tmp_path / "clip.mp4", FRAMES)
     shell = Shell(tmp_path)
     yield shell
     for job in shell.jobs:
@@ -100,16 +99,6 @@ def test_the_session_of_the_readme(shell: Shell, tmp_path: Path) -> None:
     records = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert [record["kind"] for record in records] == ["frame"] * FRAMES + ["end"]
     assert _nothing_is_left(tmp_path)
-
-
-def _make_clip(path: Path) -> None:
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate=25)
-        video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
-        for number in range(FRAMES):
-            picture = np.full((240, 320, 3), number * 5, np.uint8)
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture)))
-        container.mux(video.encode())
 
 
 def _nothing_is_left(folder: Path, timeout_s: float = 10) -> bool:

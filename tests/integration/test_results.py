@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import select
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ from streamer.broker import connect_producer
 from streamer.children import environment_of
 from streamer.errors import ServiceError
 from streamer.mirror import Keys, connect_redis
-from streamer.records import BBox, DetectedObject, Detection, FrameId
+from streamer.records import BBox, DetectedObject, Detection, Event, EventKind, FrameId
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -29,6 +31,12 @@ def result(stream: str, sequence: int, pipeline: str = "main") -> Result:
     return Result(pipeline, stream, FrameId(BEGIN_MS, sequence), BEGIN_MS + sequence, 8, 8, objects)
 
 
+def event(stream: str, number: int) -> Event:
+    thing = DetectedObject("7", BBox(1, 2, 3, 4), "person", 0.5)
+    frame = FrameId(BEGIN_MS, number)
+    return Event("main", stream, frame, number, "7-door-1", EventKind.ENTER, thing, BEGIN_MS, BEGIN_MS, 0.0, "door")
+
+
 Publish = Callable[..., None]
 
 
@@ -38,12 +46,13 @@ def publish(settings: Settings) -> Iterator[Publish]:
     transactional_id = f"{settings.kafka.topic_prefix}writer"
     producer = connect_producer(settings.kafka, transactional_id=transactional_id, retry_backoff_ms=2)
     producer.init_transactions()
-    topic = topic_names(settings.kafka).detections
+    names = topic_names(settings.kafka)
 
-    def write(*records: Detection | bytes, at_ms: int | None = None, commit: bool = True) -> None:
+    def write(*records: Detection | Event | bytes, at_ms: int | None = None, commit: bool = True) -> None:
         producer.begin_transaction()
         for number, record in enumerate(records):
             key, value = (b"gate", record) if isinstance(record, bytes) else (record.stream.encode(), record.to_json())
+            topic = names.events if isinstance(record, Event) else names.detections
             producer.send(topic, key=key, value=value, timestamp_ms=None if at_ms is None else at_ms + number)
         if commit:
             producer.commit_transaction()
@@ -196,6 +205,35 @@ def test_export_to_stdout_with_bounds(settings: Settings, publish: Publish) -> N
     moments = ["--since", "2023-11-14T22:13:20.001Z", "--until", "2023-11-14T22:13:20.003Z"]
     done = streamer(settings, "export", *moments)
     assert [json.loads(line)["sequence"] for line in done.stdout.splitlines()] == [1, 2]
+
+
+def test_events_are_shown_on_their_own(settings: Settings, publish: Publish) -> None:
+    publish(result("gate", 0), event("gate", 0), event("yard", 0), event("gate", 1))
+    done = streamer(settings, "export", "--events", "--stream", "gate")
+    assert [json.loads(line)["number"] for line in done.stdout.splitlines()] == [0, 1]
+    done = streamer(settings, "tail", "--events", "--since", "1h", "--count", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert sorted("yard" in line for line in lines) == [False, False, True]
+    assert all("enter" in line and "door" in line for line in lines)
+
+
+def test_the_program_of_the_readme_prints_what_comes(settings: Settings, publish: Publish) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    [program] = re.findall(r"```python\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", program], env=environment_of(settings), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process:
+        for sequence in range(200):
+            publish(result("gate", sequence), result("yard", sequence))
+            # What was written before it listened is not for it.
+            if select.select([process.stdout], [], [], 0.2)[0]:
+                break
+        line = process.stdout.readline()
+        process.terminate()
+    assert line.startswith("Result(pipeline='main', stream='yard', id=FrameId(")
 
 
 def test_latest_prints_a_line_per_stream(settings: Settings, mirrored: None) -> None:

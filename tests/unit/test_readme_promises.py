@@ -1,4 +1,4 @@
-"""Each promise of the README's beginning has a test that would notice if it were broken; here is which."""
+"""Each promise of the README has a test that would notice if it were broken; here is which."""
 
 import ast
 import re
@@ -79,7 +79,58 @@ PROMISES = {
         "integration/test_run.py::test_demo_ends_with_its_sources",
         "integration/test_readme_session.py::test_the_session_of_the_readme",
     ],
+    "Everything else (Kafka, a Java runtime, Redis) is fetched as packages": [
+        "unit/test_stack_jars.py::test_fetched_once_and_in_order",
+        "unit/test_stack_parts.py::test_java_of_the_machine_if_it_is_new_enough",
+        "unit/test_stack_parts.py::test_redis_of_the_machine_before_the_environments",
+    ],
+    "`SOURCE` may be several": ["unit/test_command_sources.py::test_expansion"],
+    "without it the shipped one looks for people, cars": [
+        "integration/test_run.py::test_without_a_model_the_shipped_one_is_used"
+    ],
+    "A table shows per stream what comes in, what is done, what is skipped and why": [
+        "unit/test_tally.py::test_live_table"
+    ],
+    "Ctrl-C ends all of it": ["integration/test_run.py::test_ctrl_c_ends_a_demo_that_would_go_on_for_ever"],
+    "against a real Kafka, a real Redis and a real RTSP server": [
+        "integration/test_stack.py::test_a_life_of_the_stack",
+        "integration/test_rtsp.py::test_pictures_come_soon_and_in_time",
+    ],
+    "kills and freezes workers, producers, Kafka and Redis at random, and holds every frame that went in": [
+        "chaos/test_plan.py::test_every_hundred_has_the_mix_half_killed_half_frozen",
+        "chaos/test_checker.py::test_planted_mistakes_are_found",
+    ],
+    "Every one has `--help` with examples": ["integration/test_commands.py::test_help_shows_examples"],
+    "The whole service over files, to the end; one JSON line per frame": [
+        "integration/test_run.py::test_run_detects_in_every_frame_and_names_the_source_that_failed"
+    ],
+    "objects keep their id, and what they do at a zone or a line is told": [
+        "unit/test_events.py::test_zones",
+        "unit/test_events.py::test_lines",
+        "integration/test_results.py::test_events_are_shown_on_their_own",
+    ],
+    "A detector of your own, from labelled pictures": [
+        "training/test_training.py::test_it_measures_itself_and_ends_with_a_report",
+        "training/test_export.py::test_answers_as_the_network",
+    ],
+    "A candidate against the model in service, on frames that are still there": [
+        "integration/test_replay.py::test_a_candidate_is_held_against_what_is_in_service"
+    ],
+    "each is a process of its own, start as many of them as you need": [
+        "integration/test_readme_session.py::test_the_session_of_the_readme"
+    ],
+    "In Python:": ["integration/test_results.py::test_the_program_of_the_readme_prints_what_comes"],
+    "`streamer config show` lists all settings": [
+        "integration/test_commands.py::test_a_shown_configuration_can_be_saved"
+    ],
+    "`streamer doctor` says what is missing and what to do about it": [
+        "integration/test_commands.py::test_up_status_doctor_down",
+        "integration/test_commands.py::test_doctor_names_a_wrong_address_of_a_broker_and_of_redis",
+    ],
+    "a file is named for its step": ["unit/test_architecture.py::test_packages_import_as_the_table_allows"],
+    "writes `build/bench.json`": ["integration/test_bench.py::test_a_scenario_is_measured_and_set_against_the_floor"],
 }
+"""Words of the README, and the tests that hold them."""
 
 
 @cache
@@ -107,4 +158,17 @@ def test_every_point_of_the_readme_is_held_by_a_test() -> None:
     beginning = text().partition("It is for those who would otherwise")[0]
     points = re.split(r" - \*\*", beginning)[1:]
     assert len(points) >= 8
-    assert not [point for point in points if not any(promise in point for promise in PROMISES)]
+    assert not unheld(points)
+
+
+def test_every_paragraph_on_trying_and_using_it_is_held_by_a_test() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Try it")[2].partition("## The way of a")[0]
+    prose = re.sub(r"```.*?```|<!--.*?-->|^## .*?$", "", section, flags=re.DOTALL | re.MULTILINE)
+    paragraphs = [" ".join(paragraph.split()) for paragraph in prose.split("\n\n") if paragraph.strip()]
+    assert len(paragraphs) >= 10
+    assert not unheld(paragraphs)
+
+
+def unheld(texts: list[str]) -> list[str]:
+    """Those in which no promise is."""
+    return [each for each in texts if not any(promise in each for promise in PROMISES)]
