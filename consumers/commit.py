@@ -22,7 +22,15 @@ from consumers.entry import Batch, Row
 from consumers.faults import Fault, judge
 from consumers.ledger import Ledger
 from consumers.state import state_key
-from streamer.broker import abandon, commit_transaction, connect_admin, connect_producer, kafka_error, send_offsets
+from streamer.broker import (
+    abandon,
+    commit_transaction,
+    connect_admin,
+    connect_producer,
+    kafka_error,
+    send_offsets,
+    together,
+)
 from streamer.errors import ServiceError
 from streamer.retry import Retry
 from streamer.settings import Settings
@@ -90,8 +98,9 @@ class Committer(threading.Thread):
             "linger_ms": 0 if detect.transactions else 5,
             "batch_size": 1 << 20,
             "max_request_size": self._settings.topics.max_record_bytes + (1 << 20),
-            # Every transaction first meets the end of the one before and waits this long for it.
-            "retry_backoff_ms": 2,
+            # A transaction may meet the end of the one before, and tries again after so long. It is also how often the
+            # client's thread looks around while a request of a transaction is under way.
+            "retry_backoff_ms": 10,
             "request_timeout_ms": 5_000,
             "delivery_timeout_ms": 10_000,
             "max_block_ms": 10_000,
@@ -211,14 +220,19 @@ class Committer(threading.Thread):
     def _send(self, batch: Batch) -> list["FutureRecordMetadata"]:
         assert self._producer is not None
         topics = {"detections": self._names.detections, "events": self._names.events}
-        futures = [
-            # The partition of the frame, so that who takes a partition over finds its results on the same one.
-            self._producer.send(topics[row.channel.log], row.value, row.record.stream.encode(), partition=row.partition)
-            for row in batch.rows
-        ]
-        for (partition, stream), state in batch.states.items():
-            key = state_key(self._settings.detect.pipeline, stream)
-            futures.append(self._producer.send(self._names.state, state, key, partition=partition))
+        for topic in (*topics.values(), self._names.state):
+            self._producer.partitions_for(topic)  # its metadata, for which the first time is waited
+        with together(self._producer):
+            futures = [
+                # That of the frame, so that who takes a partition over finds its results on the same one.
+                self._producer.send(
+                    topics[row.channel.log], row.value, row.record.stream.encode(), partition=row.partition
+                )
+                for row in batch.rows
+            ]
+            for (partition, stream), state in batch.states.items():
+                key = state_key(self._settings.detect.pipeline, stream)
+                futures.append(self._producer.send(self._names.state, state, key, partition=partition))
         for entry in batch.dead:
             key, value, headers = dead_record(
                 entry, self._settings.detect.pipeline, self._settings.topics.max_record_bytes

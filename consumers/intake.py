@@ -287,6 +287,8 @@ class Intake:
 
         with self._plain_lock:
             plain, self._plain = self._plain, {}
+        if not plain:
+            return
         assert self._consumer is not None
         owned = {partition.partition for partition in self._consumer.assignment()}
         offsets = {

@@ -8,7 +8,8 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamer.errors import ServiceError, UsageError
@@ -147,6 +148,22 @@ def connect_producer(kafka: KafkaSettings, **options: Any) -> "KafkaProducer":
 
     defaults = {"acks": "all", "enable_idempotence": True}
     return _connect(kafka, KafkaProducer, {**defaults, **connection_options(kafka), **options})
+
+
+@contextmanager
+def together(producer: "KafkaProducer") -> Iterator[None]:
+    """What is sent within goes to the client's thread at the end; to topics whose metadata is known.
+
+    kafka-python wakes that thread for every new batch: it begins with the first record's partition alone, whose
+    transaction then takes more requests, and competes with who sends the rest.
+    """
+    sender = producer._sender
+    sender.wakeup = lambda: None  # in front of the method, which is there again below
+    try:
+        yield
+    finally:
+        del sender.wakeup
+        sender.wakeup()
 
 
 def send_offsets(producer: "KafkaProducer", offsets: "Offsets", membership: Any, timeout_s: float) -> None:
