@@ -24,8 +24,8 @@ def producer(settings: Settings) -> Iterator[KafkaProducer]:
 @pytest.fixture
 def wakings(producer: KafkaProducer, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """One for each time that the client's thread was woken."""
-    counted, wake = list[None](), producer._client.wakeup
-    monkeypatch.setattr(producer._client, "wakeup", lambda: (counted.append(None), wake()))
+    counted, wake = list[None](), producer._sender._client.wakeup
+    monkeypatch.setattr(producer._sender._client, "wakeup", lambda: (counted.append(None), wake()))
     return counted
 
 
