@@ -2,8 +2,9 @@
 
     python -m tests.bench --clip CLIP --model MODEL
 
-Floor and service take turns, so that a machine that changes its speed changes both; medians are given. CPU times are
-the kernel's, of all processes and threads, in ms per frame. The network runs on one thread on both sides.
+Floor and service take turns, each scenario right behind a floor of its own, so that a machine that changes its speed
+changes both; medians are given. CPU times are the kernel's, of all processes and threads, in ms per frame. The network
+runs on one thread on both sides.
 """
 
 import argparse
@@ -82,25 +83,25 @@ class Clips:
 def measure(
     settings: Settings, pids: dict[str, int], clips: Clips, arguments: argparse.Namespace
 ) -> tuple[dict[str, list[floor.Floor]], dict[str, list[Cost]], list[float]]:
-    """All scenarios, floor and service by turns; also ultralytics, if it is to be compared."""
+    """By scenario, the floor and the service by turns; also ultralytics, if it is to be compared."""
     model, repeats = arguments.model, arguments.repeats
-    floors: dict[str, list[floor.Floor]] = {"network": [], "full": []}
+    floors: dict[str, list[floor.Floor]] = {scenario.name: [] for scenario in SCENARIOS}
     costs: dict[str, list[Cost]] = {scenario.name: [] for scenario in SCENARIOS}
     peers: list[float] = []
     for number in range(repeats):
-        for transport, runs in floors.items():
-            runs.append(floor.measure(clips.once, model, transport))
-            print(f"{number + 1}/{repeats} floor, {transport}: {runs[-1].total:.2f} ms", flush=True)
         if arguments.ultralytics:
             peers.append(ultralytics(arguments.ultralytics, clips.once, model))
             print(f"{number + 1}/{repeats} ultralytics: {peers[-1]:.2f} ms", flush=True)
         for scenario in SCENARIOS:
+            low = floor.measure(clips.once, model, scenario.transport)
+            floors[scenario.name].append(low)
             if scenario.realtime:
                 cost = service.run(settings, pids, clips.once, model, scenario)
             else:
                 cost = service.run(settings, pids, clips.over, model, scenario, results=clips.frames)
             costs[scenario.name].append(cost)
-            print(f"{number + 1}/{repeats} {scenario.name}: {cost.service:.2f} ms", flush=True)
+            figures = f"{cost.service:.2f} ms, floor {low.total:.2f} ms"
+            print(f"{number + 1}/{repeats} {scenario.name}: {figures}", flush=True)
     return floors, costs, peers
 
 
@@ -114,13 +115,13 @@ def ultralytics(python: str, clip: Path, model: Path) -> float:
 def summary(floors: dict[str, list[floor.Floor]], costs: dict[str, list[Cost]]) -> dict[str, Any]:
     """The figures of a report, medians over the repeats."""
 
-    def ratio(of: list[Cost], to: list[floor.Floor], without_network: bool = False) -> float:
-        pairs = zip(of, to, strict=True)
+    def ratio(scenario: Scenario, without_network: bool = False) -> float:
+        pairs = zip(costs[scenario.name], floors[scenario.name], strict=True)
         if without_network:
             return median([(cost.service - cost.network) / low.without_network for cost, low in pairs])
         return median([cost.service / low.total for cost, low in pairs])
 
-    low, full = floors["network"], floors["full"]
+    low = [run for scenario in SCENARIOS if scenario.transport == "network" for run in floors[scenario.name]]
     fast, one = costs[FULL_SPEED.name], costs[ONE_LIVE.name]
     latencies = sorted(ms for cost in one for ms in cost.latency_ms)
     commit_ms = median([cost.commit_ms for cost in one])
@@ -128,11 +129,11 @@ def summary(floors: dict[str, list[floor.Floor]], costs: dict[str, list[Cost]]) 
     return {
         "floor_cpu_ms_per_frame": median([run.total for run in low]),
         "service_cpu_ms_per_frame": median([cost.service for cost in fast]),
-        "ratio": ratio(fast, low),
-        "ratio_without_network": ratio(fast, low, without_network=True),
-        "ratio_without_network_realtime": ratio(costs[REALTIME.name], low, without_network=True),
-        "ratio_full_size": ratio(costs[FULL_SIZE.name], full),
-        "ratio_without_transactions": ratio(costs[PLAIN.name], low),
+        "ratio": ratio(FULL_SPEED),
+        "ratio_without_network": ratio(FULL_SPEED, without_network=True),
+        "ratio_without_network_realtime": ratio(REALTIME, without_network=True),
+        "ratio_full_size": ratio(FULL_SIZE),
+        "ratio_without_transactions": ratio(PLAIN),
         "ratio_once_and_tracked_to_at_least_once": between(costs[TRACKED.name], costs[PLAIN.name]),
         "latency_ms": {f"p{rank}": at(latencies, rank) for rank in (50, 95, 99)},
         "stage_sum_ms": sum(stages.values()) + commit_ms,
