@@ -157,6 +157,8 @@ class Intake:
         """
         assert self._consumer is not None
         with self._era_lock:
+            if not self._came:
+                return  # a rebalance has begun meanwhile
             era, self._came = self._era, False
         try:
             self._treatments.catch_up()  # we may have been frozen: what is restored depends on the definitions
@@ -167,7 +169,7 @@ class Intake:
         except BaseException:
             # Tried again as a whole: until then nothing of these partitions is taken in.
             with self._era_lock:
-                self._came = True
+                self._came = self._came or era == self._era
             raise
 
     def _restore(self, partition: "TopicPartition", era: int, states: StateReader) -> None:
@@ -309,6 +311,9 @@ class Intake:
         numbers = {partition.partition for partition in partitions}
         with self._era_lock:
             self._era += 1
+            # Until partitions are assigned the consumer still names the old ones: taken over now, they would stay open
+            # whoever has them, and as they are now when they come back.
+            self._came = False
         if not self._ledger.close(numbers, wait_s):
             log.warning("partitions %s were taken away before all of their frames were committed", sorted(numbers))
         self._mirror.forget(numbers)

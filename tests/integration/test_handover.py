@@ -1,6 +1,7 @@
 """What outlives a worker, and what its leaving and coming costs the others."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -139,6 +140,36 @@ def test_a_network_that_is_slower_than_the_group_s_patience_keeps_its_place(
     with running(changed(rig.settings, queue=1)):
         assert outline(rig.detections(ends("a")), "a") == ["0", "1", "2 end"]
     assert not removals(caplog)
+
+
+def test_partitions_are_not_taken_over_while_they_are_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Assigned and revoked before the poller came to them; the consumer names them until others are assigned."""
+    rig.define("a")
+    rig.put_run("a", 3)
+    steps: list[None] = []
+    gate = threading.Event()
+    with running(rig.settings) as worker:
+        rig.detections(ends("a"))
+        poller, refresh = worker._intake, worker._treatments.refresh
+
+        def held() -> None:
+            steps.append(None)
+            gate.wait()
+            refresh()
+
+        monkeypatch.setattr(worker._treatments, "refresh", held)
+        wait_until(lambda: len(steps) == 1)
+        assert poller._consumer is not None
+        ours = poller._consumer.assignment()
+        poller.assigned(ours)
+        poller.given_up(ours, 5)
+        gate.set()
+        wait_until(lambda: len(steps) > 3)
+        assert not any(worker._ledger.owns(partition.partition) for partition in ours)
+        poller.assigned(ours)
+        rig.put_run("a", 4, epoch=2)
+        rows = rig.detections(lambda rows: len(outline(rows, "a")) == 9)
+    assert outline(rows, "a") == ["0", "1", "2", "3 end", "0", "1", "2", "3", "4 end"]
 
 
 def static(settings: Settings, instance: str) -> Settings:
