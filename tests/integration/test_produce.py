@@ -1,5 +1,6 @@
 """`streamer produce` and `streamer streams` as processes: who serves what, through changes, ends and deaths."""
 
+import os
 import re
 import signal
 import time
@@ -23,7 +24,9 @@ from streamer.topics import all_topics, topic_names
 from tests.integration.producer_rig import (
     HEIGHT,
     WIDTH,
+    Process,
     Published,
+    broker_frozen,
     eventually,
     first_times,
     make_clip,
@@ -76,6 +79,53 @@ def test_a_file_goes_on_behind_its_last_record_after_a_kill(settings: Settings, 
     later = [record.at for record in frames_of(settings, "clip")[len(records) :]]
     assert later == [(later[0][0], sequence) for sequence in range(151)]
     assert later[0][0] > epoch
+
+
+def counted_frames(running: Process, what: str) -> float:
+    """How many frames a producer of one stream has `captured` or `published` (acknowledged), by its own count."""
+    address = re.search(r"(http://\S+)/metrics", running.said)
+    assert address
+    with urlopen(f"{address[1]}/metrics") as answer:
+        text = answer.read().decode()
+    found = re.search(rf"^streamer_frames_{what}_total\{{.*\}} (\S+)$", text, re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+def test_what_was_appended_but_never_acknowledged_before_a_kill_is_not_there_anew(
+    settings: Settings, clip: Path, tmp_path: Path
+) -> None:
+    """The kernel takes for the frozen broker what a producer sends, and the broker appends it when it wakes."""
+    words = ("produce", str(clip), "--freshness", "every", "--port", "0")
+    with process(settings, tmp_path / "log", *words) as first:
+        eventually(lambda: len(frames_of(settings, "clip")) > 40, "it runs")
+        with broker_frozen(settings):
+            begun = counted_frames(first, "captured")
+            eventually(lambda: counted_frames(first, "captured") > begun + 20, "it goes on without being answered")
+            acknowledged = counted_frames(first, "published")
+            first.end(signal.SIGKILL)
+        eventually(lambda: len(frames_of(settings, "clip")) > acknowledged, "what was on its way is appended")
+    with process(settings, tmp_path / "log", *words) as second:
+        assert second.wait() == 0
+        assert "goes on with picture" in second.said
+    at = [record.at for record in frames_of(settings, "clip")]
+    assert at == [(at[0][0], sequence) for sequence in range(151)]
+
+
+def test_a_frozen_producer_that_wakes_after_its_successor_began_changes_nothing(
+    settings: Settings, clip: Path, tmp_path: Path
+) -> None:
+    words = ("produce", str(clip), "--freshness", "every")
+    with process(settings, tmp_path / "a", *words) as first:
+        eventually(lambda: len(frames_of(settings, "clip")) > 40, "it runs")
+        os.kill(first.pid, signal.SIGSTOP)
+        with process(settings, tmp_path / "b", *words) as second:
+            eventually(lambda: "goes on with picture" in second.said, "its successor has begun")
+            os.kill(first.pid, signal.SIGCONT)
+            assert second.wait() == 0
+        first.end()
+    epoch = frames_of(settings, "clip")[0].at[0]
+    assert first_times(frames_of(settings, "clip")) == [(epoch, sequence) for sequence in range(151)]
 
 
 def test_each_round_of_a_loop_is_a_run_of_its_own(settings: Settings, tmp_path: Path) -> None:
