@@ -54,10 +54,10 @@ def write_clip(
     return path
 
 
-def write_grey_clip(path: Path, pictures: int, rate: int = 25) -> Path:
-    """A clip of any length, 320x240, from black towards white."""
+def write_grey_clip(path: Path, pictures: int) -> Path:
+    """A clip of any length, 320x240 at 25 pictures/s, from black towards white."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate=rate)
+        video = container.add_stream("mpeg4", rate=25)
         video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
         for number in range(pictures):
             picture = np.full((240, 320, 3), number * 255 // pictures, np.uint8)

@@ -81,13 +81,23 @@ def test_a_file_goes_on_behind_its_last_record_after_a_kill(settings: Settings, 
     assert later[0][0] > epoch
 
 
-def counted_frames(running: Process, what: str) -> float:
-    """How many frames a producer of one stream has `captured` or `published` (acknowledged), by its own count."""
+def address_of(running: Process) -> str:
+    """Where it tells how it is."""
     address = re.search(r"(http://\S+)/metrics", running.said)
     assert address
-    with urlopen(f"{address[1]}/metrics") as answer:
-        text = answer.read().decode()
-    found = re.search(rf"^streamer_frames_{what}_total\{{.*\}} (\S+)$", text, re.MULTILINE)
+    return address[1]
+
+
+def metrics_of(running: Process) -> str:
+    """All that it counts, as text."""
+    with urlopen(f"{address_of(running)}/metrics") as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def counted_frames(running: Process, what: str) -> float:
+    """How many frames a producer of one stream has `captured` or `published` (acknowledged), by its own count."""
+    found = re.search(rf"^streamer_frames_{what}_total\{{.*\}} (\S+)$", metrics_of(running), re.MULTILINE)
     assert found
     return float(found[1])
 
@@ -133,11 +143,8 @@ def test_each_round_of_a_loop_is_a_run_of_its_own(settings: Settings, tmp_path: 
     words = ("produce", str(clip), "--loop", "--pace", "fast", "--port", "0")
     with process(settings, tmp_path / "log", *words) as running:
         eventually(lambda: rounds(settings, "short") > 3, "several rounds")
-        address = re.search(r"(http://\S+)/metrics", running.said)
-        assert address
-        with urlopen(f"{address[1]}/metrics") as answer:
-            counted = answer.read().decode()
-        with urlopen(f"{address[1]}/readyz") as answer:
+        counted = metrics_of(running)
+        with urlopen(f"{address_of(running)}/readyz") as answer:
             assert answer.status == 200
         assert running.end() == 0
     for name in ("frames_captured_total", "frames_published_total", "outstanding_bytes", "source_faults"):
