@@ -23,6 +23,29 @@ def test_a_rejoin_is_completed_by_polls_shorter_than_it(settings: Settings) -> N
         consumer.close()
 
 
+def test_a_join_that_ends_between_two_polls_is_not_begun_again(settings: Settings) -> None:
+    topic = topic_names(settings.kafka).frames
+    consumer = connect_consumer(settings.kafka, group_id=f"{topic}.group", group_instance_id="one")
+    consumer.subscribe([topic])
+    try:
+        assert _assigned(consumer, 4) == 4
+        before = consumer.group_metadata().generation_id
+        consumer._coordinator.request_rejoin()
+        deadline = time.monotonic() + 20
+        while consumer.group_metadata().generation_id == before or consumer._coordinator._join_task is not None:
+            assert time.monotonic() < deadline
+            poll_group(consumer, 0)
+            join = consumer._coordinator._join_task
+            while join is not None and not getattr(join, "_join", join).is_done:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        for _ in range(20):
+            poll_group(consumer, 10)
+        assert consumer.group_metadata().generation_id == before + 1
+    finally:
+        consumer.close()
+
+
 def _assigned(consumer, wanted: int, timeout_s: float = 15) -> int:
     """How many partitions are assigned and can be fetched from, polled as often and briefly as can be."""
     deadline = time.monotonic() + timeout_s

@@ -42,6 +42,8 @@ class Log:
 class Consumer:
     """As much of a KafkaConsumer as is asked for."""
 
+    _coordinator = SimpleNamespace(_join_task=None)
+
     def __init__(self, log: Log) -> None:
         self._log = log
         self._positions = {p: log.committed.get(p, (0, ""))[0] for p in log.lengths}
