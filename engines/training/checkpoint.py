@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from engines.training.network import Convolution, Network, NetworkConfig, build_network
+from engines.training.stored import DamagedError, check_stored, sizes
 from streamer.errors import ModelError
 
 FORMAT = "streamer detector 1"
@@ -89,16 +90,26 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
     """Reads a checkpoint or a file of weights; runs no code from it.
 
     Raises:
-        ModelError: there is no such file, or it is none of ours.
+        ModelError: there is no such file, or it is none of ours, or damaged.
     """
     content = read_content(path, device)
     if content["format"] != FORMAT:
         raise ModelError(f"{path}: this is a checkpoint ({content['format']}), but not of a detector")
-    config: dict[str, Any] = content["config"]
-    weights = restored(content["weights"])
-    return Checkpoint(
-        NetworkConfig(**config), tuple(content["names"]), content["size"], weights, content.get("training")
-    )
+    check_content(path, content, lambda config: build_network(NetworkConfig(**config)))
+    config, weights = NetworkConfig(**sizes(content["config"])), restored(content["weights"])
+    return Checkpoint(config, tuple(content["names"]), content["size"], weights, content.get("training"))
+
+
+def check_content(path: Path, content: Mapping[str, Any], make: Callable[[dict[str, Any]], nn.Module]) -> None:
+    """See check_stored.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    try:
+        check_stored(content, make)
+    except DamagedError as error:
+        raise ModelError(f"{path}: this checkpoint is damaged: {error}") from None
 
 
 def read_content(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

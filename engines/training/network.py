@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 STRIDES = (8, 16, 32)
 LARGEST_DISTANCE = 5.0  # of its logarithm: e^5 cells are more than any picture has
+DEEPEST = 64  # steps of a block
 PRIOR = 0.01  # a fresh network's probability of any class: most anchors are background (RetinaNet, arXiv:1708.02002)
 
 
@@ -42,6 +43,10 @@ class NetworkConfig:
     depths: tuple[int, int, int, int] = (0, 2, 2, 1)
     neck: int = 48
     head: int = 48
+
+    def __post_init__(self) -> None:
+        if max(self.depths) > DEEPEST:
+            raise ValueError(f"a block has {DEEPEST} steps at most")
 
 
 class Convolution(nn.Sequential):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from streamer.errors import UsageError
@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
             case "/metrics":
-                encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+                encode, content_type = _encoder(self.headers.get("Accept", ""))
                 self._answer(200, encode(REGISTRY), content_type)
             case "/healthz":
                 self._answer(200, b"ok\n")
@@ -136,3 +136,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """How metrics are written for who accepts this: plainly, if it asks for a version that is none."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # prometheus_client compares the version's parts with numbers, whatever they are
+        return choose_encoder("")

@@ -1,6 +1,7 @@
-"""What other programs answer: a port that is said to be Kafka's, and what lies in Redis."""
+"""What other programs say: a port that is said to be Kafka's, and whoever comes to the port for metrics."""
 
 import contextlib
+import logging
 import socket
 import struct
 import threading
@@ -11,7 +12,8 @@ from pydantic import SecretStr
 
 from streamer.broker_probe import Refusal, own_addresses
 from streamer.broker_wire import string_field
-from streamer.settings import KafkaSettings
+from streamer.settings import KafkaSettings, TelemetrySettings
+from streamer.telemetry.server import TelemetryServer
 from tests.fuzz.limits import SECRET
 from tests.fuzz.near import bytes_near
 from tests.fuzz.target import Target
@@ -83,6 +85,54 @@ one_wrong = st.integers(0, len(ANSWERS) - 1).flatmap(
 )
 no_frames = st.tuples(bytes_near([_framed(VERSIONS)]))
 COSTLY = _with(2, authenticated(CHALLENGE.replace(b"4096", b"999999999") % b"nonce"))
+REQUESTS = (
+    b"GET /metrics HTTP/1.1\r\nHost: worker\r\nAccept: application/openmetrics-text;version=1.0.0;q=0.5\r\n\r\n",
+    b"GET /readyz?verbose HTTP/1.1\r\nHost: worker\r\nConnection: keep-alive\r\n\r\nHEAD /healthz HTTP/1.0\r\n\r\n",
+    b"POST /metrics HTTP/1.1\r\nContent-Length: 99999999999\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+)
+
+
+class Errors(logging.Handler):
+    """What the server logs as its own failure."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes one."""
+        self.records.append(record)
+
+
+@cache
+def telemetry() -> tuple[TelemetryServer, Errors]:
+    """The one of this process."""
+    server, errors = TelemetryServer(TelemetrySettings(port=0), lambda: "starting"), Errors()
+    server.start()
+    logging.getLogger(TelemetryServer.__module__).addHandler(errors)
+    return server, errors
+
+
+def talk(request: bytes) -> None:
+    """Somebody sends this to the port for metrics, and no more; the next one is answered all the same."""
+    server, errors = telemetry()
+    _exchange(server.port, request)
+    assert _exchange(server.port, b"GET /readyz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 503 ")
+    failed, errors.records = errors.records, []
+    assert not failed, [repr(record.exc_info[1]) for record in failed if record.exc_info]
+
+
+def _exchange(port: int, request: bytes) -> bytes:
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, contextlib.suppress(OSError):
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        while part := connection.recv(1 << 16):
+            answer += part
+    return answer
+
+
 TARGETS = (
     Target("answers of a broker", one_wrong | no_frames, ask_broker, (Refusal,), [COSTLY, _with(4, b"")], examples=15),
+    Target("requests for metrics", bytes_near(REQUESTS), talk, (), [REQUESTS[0].replace(b"1.0.0", b"x")]),
 )

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engines.training.checkpoint import fused, read_content, restored, stored, write_content
+from engines.training.checkpoint import check_content, fused, read_content, restored, stored, write_content
 from engines.training.classify.network import ClassifierConfig, ClassifierNetwork
+from engines.training.stored import sizes
 from streamer.errors import ModelError
 
 FORMAT = "streamer classifier 1"
@@ -53,11 +54,11 @@ def load_classifier(path: Path, device: torch.device | str = "cpu") -> Classifie
     """Reads a checkpoint or a file of weights; runs no code from it.
 
     Raises:
-        ModelError: there is no such file, or it holds no classifier.
+        ModelError: there is no such file, or it holds no classifier, or is damaged.
     """
     content = read_content(path, device)
     if content["format"] != FORMAT:
         raise ModelError(f"{path}: this is a checkpoint ({content['format']}), but not of a classifier")
-    config = ClassifierConfig(**{**content["config"], "widths": tuple(content["config"]["widths"])})
-    weights = restored(content["weights"])
-    return ClassifierCheckpoint(config, tuple(content["names"]), content["size"], weights, content["training"])
+    check_content(path, content, lambda config: ClassifierNetwork(ClassifierConfig(**config)))
+    config, weights = ClassifierConfig(**sizes(content["config"])), restored(content["weights"])
+    return ClassifierCheckpoint(config, tuple(content["names"]), content["size"], weights, content.get("training"))
