@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0 when told to stop or all sources came to their end, 1 when one failed."""
     from producers.supervisor import Supervisor
     from streamer.lifecycle import stop_on_signals
-    from streamer.memory import share_heaps
+    from streamer.memory import give_back, settle, share_heaps
     from streamer.telemetry.logs import configure_logging
 
     settings = settings_for(arguments, {"telemetry": {"port": arguments.port}})
@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(settings.telemetry)
     share_heaps()
     stopping = stop_on_signals()
-    supervisor = Supervisor(settings)
+    give_back(stopping)
+    supervisor = Supervisor(settings, started=settle)
     if not definitions:
         supervisor.run_group(stopping)
         return 0

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from producers.assignment import Assignment, Defined
@@ -27,10 +27,13 @@ DRAIN_S = 8.0
 
 
 class Supervisor:
-    """One per process; run_group() or run_named() runs until it is over or told to stop."""
+    """One per process; run_group() or run_named() runs until it is over or told to stop.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    started: called once all but the streams is there.
+    """
+
+    def __init__(self, settings: Settings, started: Callable[[], None] = lambda: None) -> None:
+        self._settings, self._started = settings, started
         self._publisher = Publisher(settings)
         self._sizes = NetworkSizes(settings.kafka)
         self._serving = Serving(settings, self._publisher, self._sizes, self._finished)
@@ -46,6 +49,7 @@ class Supervisor:
         with self._running():
             assignment = Assignment(self._settings.kafka, self._serving.leave)
             assignment.open()
+            self._started()
             try:
                 log.info("waiting for streams; `streamer streams add` defines one")
                 while not stopping.is_set():
@@ -71,6 +75,7 @@ class Supervisor:
         wanted = {definition.id: Defined(definition, now_ms) for definition in definitions}
         self._serving.anew = anew
         with self._running():
+            self._started()
             try:
                 while not self._all_over(wanted):
                     self._publisher.check()
