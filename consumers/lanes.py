@@ -29,7 +29,7 @@ def open_detectors(settings: DetectSettings) -> "list[AnyDetector]":
     from engines.detector import Detector
 
     first = _open(settings)
-    cores = len(os.sched_getaffinity(0)) // settings.session_threads
+    cores = len(os.sched_getaffinity(0)) // (settings.session_threads * settings.share_cores)
     count = settings.sessions or (max(1, cores) if isinstance(first, Detector) else _JPEG_LANES)
     return [first, *(_open(settings) for _ in range(count - 1))]
 
