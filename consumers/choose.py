@@ -21,6 +21,7 @@ class Chooser:
     def __init__(self, limit: int, skip: Skip) -> None:
         self._limit, self._skip = limit, skip
         self._queues: OrderedDict[str, deque[tuple[Entry, int | None]]] = OrderedDict()
+        self._idle = 0
         self._bounded = 0  # waiting frames that no newer one replaces
         self._lock = threading.Lock()
         self._came, self._left = threading.Condition(self._lock), threading.Condition(self._lock)
@@ -66,16 +67,22 @@ class Chooser:
         with self._lock:
             self._limit = max(self._limit, limit)
 
-    def take(self, most: int, timeout_s: float, fill_s: float, enough: int | None = None) -> list[Entry]:
+    def take(
+        self, most: int, timeout_s: float, fill_s: float, enough: int | None = None, patient: int = 0
+    ) -> list[Entry]:
         """Up to `most` frames, one stream after the other; waits for the first, then `fill_s` for the others.
 
-        enough: how many are worth no more waiting; None: `most`.
+        enough: how many are worth no more waiting; None: `most`. patient: up to how many, if they are there, nobody
+            waits for the results of any frame here, and no other lane for a frame.
         """
         enough = most if enough is None else enough
         taken: list[Entry] = []
         stale: list[Entry] = []
         with self._lock:
-            if not self._came.wait_for(lambda: self._queues or self._closed, timeout_s):
+            self._idle += 1
+            came = self._came.wait_for(lambda: self._queues or self._closed, timeout_s)
+            self._idle -= 1
+            if not came:
                 return []
             self._drain(most, taken, stale)
             deadline = time.monotonic() + fill_s
@@ -84,11 +91,17 @@ class Chooser:
                 if left <= 0 or not self._came.wait_for(lambda: self._queues or self._closed, left):
                     break
                 self._drain(most, taken, stale)
+            if patient > len(taken) and not self._idle and self._nobody_waits(taken):
+                self._drain(patient, taken, stale)
             if self._wanted():
                 self._left.notify()
         for old in stale:
             self._skip(old, GapReason.STALE, "")
         return taken
+
+    def _nobody_waits(self, taken: list[Entry]) -> bool:
+        waiting = (entry for queue in self._queues.values() for entry, _ in queue)
+        return all(entry.patient for entry in taken) and all(entry.patient for entry in waiting)
 
     def _drain(self, most: int, taken: list[Entry], stale: list[Entry]) -> None:
         now_ms = time.time_ns() // 1_000_000
@@ -118,6 +131,11 @@ class Chooser:
         """Frames that wait."""
         with self._lock:
             return self._depth()
+
+    def idle(self) -> int:
+        """Lanes that wait for a frame."""
+        with self._lock:
+            return self._idle
 
     def _depth(self) -> int:
         return sum(map(len, self._queues.values()))

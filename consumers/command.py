@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from consumers.worker import Worker
     from streamer.errors import UsageError
     from streamer.lifecycle import instance_name, stop_on_signals
-    from streamer.memory import share_heaps
+    from streamer.memory import give_back, settle, share_heaps
     from streamer.telemetry.logs import configure_logging
     from streamer.telemetry.server import TelemetryServer
 
@@ -69,11 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(settings.telemetry)
     share_heaps()
     stopping = stop_on_signals()
+    give_back(stopping)
     worker = Worker(settings, instance_name(settings.kafka))
     server = TelemetryServer(settings.telemetry, lambda: worker.not_ready)
     server.start()
     try:
-        worker.run(stopping, arguments.replace_model)
+        worker.run(stopping, arguments.replace_model, started=settle)
     finally:
         server.close()
     return 0

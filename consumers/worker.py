@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from consumers import metrics
 from consumers.choose import Chooser
@@ -10,15 +11,18 @@ from consumers.commit import Committer
 from consumers.entry import Entry
 from consumers.faults import Fault, judge
 from consumers.follow import Followers
+from consumers.gpu_metrics import GPUS
 from consumers.intake import Intake
 from consumers.lane import LaneThread
-from consumers.lanes import make_lane, open_detectors
+from consumers.lanes import make_lane
 from consumers.ledger import Ledger
 from consumers.mirror import Mirror
 from consumers.motion_gate import MotionGate
+from consumers.opening import open_watched
 from consumers.pipeline import Membership
 from consumers.tracking.settings import TrackingSettings
 from consumers.treatment import Treatments
+from engines.progress import BuildStopped
 from streamer.broker import kafka_error
 from streamer.errors import ServiceError, StreamerError
 from streamer.lifecycle import Deadline
@@ -55,26 +59,34 @@ class Worker:
         self._gauges_at = 0.0
         self.not_ready: str | None = "starting"
 
-    def run(self, stopping: threading.Event, replace_model: bool = False) -> None:
+    def run(
+        self, stopping: threading.Event, replace_model: bool = False, started: Callable[[], None] = lambda: None
+    ) -> None:
         """Until `stopping` is set, or something fails that another worker may be able to do.
+
+        started: called once all is there.
 
         Raises:
             StreamerError: what failed, and what to change.
         """
         try:
-            self._start(replace_model)
+            self._start(stopping, replace_model)
+            started()
             self.not_ready = None
             while not stopping.is_set():
                 self._step(stopping)
                 self._check()
+        except BuildStopped:
+            log.info("pipeline %s: stopped before its engine was built", self._pipeline)
         finally:
             self.not_ready = "stopping"
             self._ledger.failing = any(thread.failed is not None for thread in self._threads())
             self._stop(Deadline(self._settings.detect.drain_timeout_s))
 
-    def _start(self, replace_model: bool) -> None:
+    def _start(self, stopping: threading.Event, replace_model: bool) -> None:
         detect = self._settings.detect
-        detectors = open_detectors(detect)
+        detectors = open_watched(detect, stopping, self._wait_for)
+        GPUS.watch(detectors)
         self._followers.classes = detectors[0].model.classes
         self._membership.join(detectors[0].model, replace_model)
         self._treatments.open()
@@ -102,6 +114,9 @@ class Worker:
                 raise error if isinstance(error, ServiceError) else kafka_error(self._settings.kafka, error) from None
             log.warning("polling failed, trying again in %.1f s: %s", wait_s, error)
             stopping.wait(wait_s)
+
+    def _wait_for(self, what: str) -> None:
+        self.not_ready = what
 
     def _skip(self, entry: Entry, reason: GapReason, detail: str) -> None:
         self._ledger.finish(entry, reason, detail)

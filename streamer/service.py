@@ -113,9 +113,6 @@ def _for_children(settings: Settings, workers: int) -> Settings:
     """No two may listen on one port; their logs are for whoever wonders why one died; workers share the cores."""
     level = "WARNING" if settings.telemetry.log_level == "INFO" else settings.telemetry.log_level
     telemetry = settings.telemetry.model_copy(update={"port": -1, "log_level": level, "log_format": "console"})
-    sessions = settings.detect.sessions
-    if workers > 1 and not sessions:
-        sessions = max((os.cpu_count() or 1) // (workers * settings.detect.session_threads), 1)
     kafka = settings.kafka.model_copy(update={"instance": ""})
-    detect = settings.detect.model_copy(update={"sessions": sessions})
+    detect = settings.detect.model_copy(update={"share_cores": workers})
     return settings.model_copy(update={"telemetry": telemetry, "detect": detect, "kafka": kafka})

@@ -130,6 +130,9 @@ class DetectSettings(_Section):
     max_objects: int = Field(300, ge=1, le=10_000, description="per frame, the most confident ones")
     sessions: int = Field(0, ge=0, le=256, description="inferences side by side; 0: one per core, two on a GPU")
     session_threads: int = Field(1, ge=1, le=256, description="cores per inference")
+    share_cores: int = Field(
+        1, ge=1, le=256, description="workers on this machine that share its cores, if sessions = 0"
+    )
     batch: int = Field(0, ge=0, le=256, description="frames per inference; 0: what the model is made for")
     batch_wait_ms: float = Field(5, ge=0, le=1000, description="a batch that isn't full goes after this")
     queue: int = Field(16, ge=1, le=1024, description="frames waiting for inference, all streams")

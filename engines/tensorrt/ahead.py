@@ -1,19 +1,17 @@
 """Engines built before a worker needs them, watched by a person."""
 
 import sys
-import threading
 import time
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import Any, TypeVar
 
 from engines.model import input_spec
 from engines.onnx_file import read_onnx
+from engines.progress import Job, Progress
 from engines.tensorrt.device import open_device
 from engines.tensorrt.layers import Layer, read_layers
 from engines.tensorrt.library import open_library
-from engines.tensorrt.plans import Gpu, Wanted, obtain_plan, open_plan_cache, reporting_to
-from engines.tensorrt.progress import Progress
+from engines.tensorrt.plans import Gpu, Wanted, obtain_plan, open_plan_cache
 from streamer.errors import UsageError
 from streamer.models import model_path
 from streamer.settings import Settings
@@ -59,38 +57,24 @@ def inspect_engine(model: str, settings: Settings) -> list[Layer]:
 
 
 def watched(work: Callable[[], T], progress: Progress | None = None) -> T:
-    """Does it in a thread, and draws meanwhile: TensorRT lets no Ctrl-C through to where it was called from."""
+    """Does it in a thread, and draws meanwhile."""
     progress = progress or Progress()
-    answers: list[T] = []
-    failures: list[BaseException] = []
-
-    def do() -> None:
-        try:
-            with reporting_to(progress):
-                answers.append(work())
-        except BaseException as error:  # raised again below, in the thread that asked
-            failures.append(error)
-
-    thread = threading.Thread(target=copy_context().run, args=(do,), name="build")
-    thread.start()
+    job = Job(work, progress, "build")
     try:
-        _draw(thread, progress)
+        _draw(job, progress)
     except KeyboardInterrupt:
         print("stopping after the step that is being done", file=sys.stderr)
         progress.stop()
-        thread.join()
+        job.done()
         raise
-    if failures:
-        raise failures[0]
-    return answers[0]
+    return job.answer()
 
 
-def _draw(thread: threading.Thread, progress: Progress, file: Any = None) -> None:
-    """Until the thread ends: a line that is redrawn, or where that can't be, one now and then."""
+def _draw(job: Job[T], progress: Progress, file: Any = None) -> None:
+    """Until it is done: a line that is redrawn, or where that can't be, one now and then."""
     file = file or sys.stderr
     redraws, shown, width = file.isatty(), time.monotonic(), 0
-    while thread.is_alive():
-        thread.join(_REDRAWN_S)
+    while not job.done(_REDRAWN_S):
         if redraws:
             line = f"building: {progress.state()}"[:100]
             print(f"\r{line:<{width}}", end="", file=file, flush=True)

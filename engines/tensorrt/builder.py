@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from engines.engine import InputSpec
+from engines.progress import BuildStopped, Progress
 from engines.tensorrt.errors import DeviceError
 from engines.tensorrt.library import Library
-from engines.tensorrt.progress import BuildStopped, Progress, monitor
+from engines.tensorrt.monitor import monitor
 from streamer.errors import ModelError, StreamerError
 
 Hardware = Literal["this", "same-capability", "ampere-plus"]

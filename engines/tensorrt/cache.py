@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engines.progress import BuildStopped
 from engines.tensorrt.own_folder import OwnFolder, open_own_folder
 from engines.tensorrt.plan_file import LONGEST_HEADER, Plan, PlanKey, Unusable, read_header, read_plan, write_plan
-from engines.tensorrt.progress import BuildStopped
 from engines.tensorrt.shared import SharedCache
 from streamer.errors import UsageError
 

@@ -21,11 +21,13 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING; pycuda has no name for it
 class Device:
     """A GPU in use by this process. Safe to use from several threads.
 
-    name: as in "NVIDIA L4". architecture: as in "sm_89". memory: bytes, all of it.
+    name: as in "NVIDIA L4". address: on the PCI bus, as in "0000:01:00.0". architecture: as in "sm_89". memory: bytes,
+    all of it.
     """
 
     def __init__(self, driver: Any, gpu: Any, context: Any) -> None:
         self.name: str = gpu.name()
+        self.address: str = gpu.pci_bus_id()
         self.architecture = "sm_{}{}".format(*gpu.compute_capability())
         self.memory: int = gpu.total_memory()
         self._driver = driver

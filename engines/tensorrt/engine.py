@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.engine import Engine, InputSpec
+from engines.gpu_usage import GpuUsage
 from engines.onnx_file import OnnxFile
 from engines.tensorrt.device import Device, open_device
 from engines.tensorrt.host_arrays import HostArrays
@@ -15,6 +16,7 @@ from engines.tensorrt.library import open_library
 from engines.tensorrt.network import Network, load_network
 from engines.tensorrt.plans import Gpu, Wanted, obtain_plan
 from engines.tensorrt.slots import Slot
+from engines.tensorrt.usage import usage_meter
 from streamer.settings import load
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
 
 
 class TensorRtEngine:
-    """A network and a slot for arrays. See Engine.
+    """A network and a slot for arrays. See Engine, GpuEngine.
 
     device, network: shared with other engines. graphs: whether batches are recorded as CUDA graphs.
     """
@@ -59,6 +61,7 @@ class TensorRtEngine:
         self.version = network.version
         self.input = spec
         self.device, self.network, self.graphs = device, network, graphs
+        self.gpu = f"{device.name} {device.address}"
         self._slot: Slot[HostArrays] | None = None
 
     def new_batch(self, pictures: int) -> NDArray[Any] | None:
@@ -91,6 +94,10 @@ class TensorRtEngine:
         from engines.tensorrt.detector import on_gpu
 
         return on_gpu(detector)
+
+    def usage(self) -> GpuUsage:
+        """See GpuEngine."""
+        return usage_meter(self.device.address).read()
 
     def let_buffers_go(self) -> None:
         """They are made anew with the next call."""

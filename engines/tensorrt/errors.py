@@ -26,16 +26,17 @@ def missing(module: str) -> UsageError:
     return UsageError(f"engine tensorrt needs the package {module}; install it with: {EXTRA}")
 
 
-# Names and words that CUDA has for its return codes: cuda-bindings gives the ones, pycuda and TensorRT the others.
-_OUT_OF_MEMORY = ("OUT_OF_MEMORY", "COULD_NOT_BE_ALLOCATED")
+# Names, words and numbers that CUDA has for its return codes: cuda-bindings gives the first, pycuda and TensorRT the
+# second, nvImageCodec the last.
+_OUT_OF_MEMORY = ("OUT_OF_MEMORY", "COULD_NOT_BE_ALLOCATED", "'#2'")
 _LOST = (
     "ILLEGAL_ADDRESS", "ILLEGAL_MEMORY", "LAUNCH_FAIL", "LAUNCH_TIMED_OUT", "LAUNCH_TIMEOUT", "ECC", "HARDWARE_STACK",
     "ILLEGAL_INSTRUCTION", "MISALIGNED_ADDRESS", "INVALID_PC", "INVALID_PROGRAM_COUNTER", "CONTEXT_IS_DESTROYED",
-    "DEVICE_UNAVAILABLE", "DEVICE(S)_IS/ARE_BUSY", "NVLINK", "CONTAINED", "FALLEN_OFF",
+    "DEVICE_UNAVAILABLE", "DEVICE(S)_IS/ARE_BUSY", "NVLINK", "CONTAINED", "FALLEN_OFF", "'#700'",
 )  # fmt: skip
 _TOO_OLD = (
     "SYSTEM_DRIVER_MISMATCH", "UNSUPPORTED_PTX", "UNSUPPORTED_TOOLCHAIN", "COMPAT_NOT_SUPPORTED", "INSUFFICIENT",
-    "UNSUPPORTED_DISPLAY_DRIVER", "WITH_ERROR:_35",
+    "UNSUPPORTED_DISPLAY_DRIVER", "WITH_ERROR:_35", "'#35'",
 )  # fmt: skip
 _OTHER_GPU = ("NO_BINARY_FOR_GPU", "NO_KERNEL_IMAGE", "INVALID_IMAGE", "DEVICE_KERNEL_IMAGE_IS_INVALID")
 

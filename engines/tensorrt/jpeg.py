@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engines.jpeg import decode_scaled, jpeg_size
 from engines.jpeg_detector import Damaged, Frame
 from engines.tensorrt.device import Device
+from engines.tensorrt.errors import device_error
 from engines.tensorrt.pictures import Pixels
 
 _END, _TAIL = b"\xff\xd9", 64  # a JPEG ends so; some cameras fill up with zeros
@@ -134,11 +135,18 @@ def _pixels(image: Any) -> Pixels:
 
 
 def jpeg_decoder(device: Device, stream: Any) -> JpegDecoder:
-    """The best there is for a slot."""
+    """The best there is for a slot.
+
+    Raises:
+        DeviceError: nvImageCodec is there and can't start.
+    """
     on_cpu = CpuJpegs(device, stream)
     try:
         codec = import_module("nvidia.nvimgcodec")
     except ImportError:
         log.info("JPEGs are decoded on the CPU; pip install nvidia-nvimgcodec-cu13 nvidia-nvjpeg has the GPU do it")
         return on_cpu
-    return GpuJpegs(codec, stream, on_cpu)
+    try:
+        return GpuJpegs(codec, stream, on_cpu)
+    except RuntimeError as error:  # all of its errors are that
+        raise device_error("starting nvImageCodec", error) from None

@@ -2,26 +2,21 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 
 from engines.engine import InputSpec
 from engines.onnx_file import OnnxFile
+from engines.progress import Progress, told
 from engines.tensorrt.builder import BuildOptions, build
 from engines.tensorrt.cache import PlanCache, open_cache
 from engines.tensorrt.graph import VERSION, prepare
 from engines.tensorrt.library import Library
 from engines.tensorrt.plan_file import Plan, PlanKey
-from engines.tensorrt.progress import Progress
 from engines.tensorrt.shared import open_shared
 from streamer.settings import TensorRtSettings
 from streamer.stack.home import cache_folder
 
 _log = logging.getLogger(__name__)
-# An engine is opened deep inside of a worker, whose own deadline may come before the build is done.
-_progress: ContextVar[Progress | None] = ContextVar("progress", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +72,6 @@ class Wanted:
         )
 
 
-@contextmanager
-def reporting_to(progress: Progress) -> Iterator[None]:
-    """Builds that this thread starts meanwhile tell `progress`, and end when it is told to stop."""
-    token = _progress.set(progress)
-    try:
-        yield
-    finally:
-        _progress.reset(token)
-
-
 def obtain_plan(wanted: Wanted) -> Plan:
     """The plan: from the cache of this machine, else from the fleet's, else built, which takes minutes.
 
@@ -96,7 +81,7 @@ def obtain_plan(wanted: Wanted) -> Plan:
         DeviceError: the GPU failed.
         BuildStopped: who is reported to has stopped it.
     """
-    cache, progress = open_plan_cache(wanted.settings), _progress.get() or Progress()
+    cache, progress = open_plan_cache(wanted.settings), told()
     return cache.obtain(wanted.key, lambda: _built(wanted, cache, progress), lambda: progress.stopped)
 
 

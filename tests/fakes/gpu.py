@@ -202,6 +202,9 @@ def pycuda_driver(gpu: Gpu) -> ModuleType:
         def name(self) -> str:
             return "Simulated"
 
+        def pci_bus_id(self) -> str:
+            return f"0000:0{self._number}:00.0"
+
         def compute_capability(self) -> tuple[int, int]:
             return 9, 0
 

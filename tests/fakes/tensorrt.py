@@ -14,9 +14,12 @@ from tests.fakes.gpu import Gpu
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
 
 
-def plan_of(model: bytes, most: int) -> bytes:
-    """What `deserialize_cuda_engine` takes. most: of the profile, where the model leaves the batch open."""
-    return b"PLAN" + struct.pack("<i", most) + model
+def plan_of(model: bytes, most: int, brings_code: bool = False) -> bytes:
+    """What `deserialize_cuda_engine` takes. most: of the profile, where the model leaves the batch open.
+
+    brings_code: as version-compatible plans do.
+    """
+    return (b"CODE" if brings_code else b"PLAN") + struct.pack("<i", most) + model
 
 
 def tensorrt(gpu: Gpu) -> ModuleType:
@@ -117,6 +120,7 @@ def tensorrt(gpu: Gpu) -> ModuleType:
     class Runtime:
         def __init__(self, logger: Any) -> None:
             self._logger = logger
+            self.engine_host_code_allowed = False
             self._hollow = "Runtime" in gpu.broken
             if self._hollow:
                 logger.log(Severity.ERROR, str(gpu.broken["Runtime"]))
@@ -124,7 +128,10 @@ def tensorrt(gpu: Gpu) -> ModuleType:
 
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
             assert not self._hollow, "the real one would end the process"
-            if not serialized_engine.startswith(b"PLAN"):
+            if serialized_engine.startswith(b"CODE") and not self.engine_host_code_allowed:
+                self._logger.log(Severity.ERROR, "the plan has code for the host, which is not allowed")
+                return None
+            if not serialized_engine.startswith((b"PLAN", b"CODE")):
                 self._logger.log(Severity.ERROR, "Serialization assertion magicTagRead failed")
                 return None
             return ICudaEngine(serialized_engine, self._logger)

@@ -16,11 +16,11 @@ from engines.export.graph_reading import convolutions, last_convolutions, load_m
 from engines.export.qdq import quantised
 from engines.model import input_spec
 from engines.onnx_file import read_onnx
+from engines.progress import BuildStopped, Progress
 from engines.tensorrt.builder import BuildOptions, Built, build
 from engines.tensorrt.graph import Precision, prepare
 from engines.tensorrt.library import Library, open_library
 from engines.tensorrt.plans import Gpu, Wanted, obtain_plan
-from engines.tensorrt.progress import BuildStopped, Progress
 from streamer.errors import ModelError
 from streamer.models import GROUP, model_path
 from streamer.settings import TensorRtSettings
@@ -101,6 +101,47 @@ def small(path: Path, *nodes: onnx.NodeProto, batch: int | str = "batch") -> Pat
 )
 def test_an_open_batch_gets_a_profile(library: Library, tmp_path: Path, options: dict[str, Any]) -> None:
     assert build_file(library, small(tmp_path / "m.onnx"), batch=8, **options).plan
+
+
+def in_fp8(path: Path) -> Path:
+    """Two convolutions, the second one in FP8, as quantisers write it: Q/DQ with zero points of 0 around it."""
+    random = np.random.default_rng(0)
+    constants = {"first": random.random((16, 3, 3, 3), np.float32), "second": random.random((16, 16, 3, 3), np.float32)}
+    rounded = [
+        helper.make_node(kind, [given, "scale", "zero"], [made], name=made)
+        for name in ("convolved", "second")
+        for kind, given, made in (
+            ("QuantizeLinear", name, f"{name}_fp8"),
+            ("DequantizeLinear", f"{name}_fp8", f"{name}_rounded"),
+        )
+    ]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["images", "first"], ["convolved"]),
+            *rounded,
+            helper.make_node("Conv", ["convolved_rounded", "second_rounded"], ["answer"]),
+        ],
+        "fp8",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, None)],
+        [
+            *(numpy_helper.from_array(value, name) for name, value in constants.items()),
+            numpy_helper.from_array(np.float32(0.1), "scale"),
+            helper.make_tensor("zero", TensorProto.FLOAT8E4M3FN, [], [0.0]),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize("gpu", ["sm_89", "sm_120"])
+def test_fp8_builds_for_gpus_that_have_it(library: Library, tmp_path: Path, gpu: str) -> None:
+    assert build_file(library, in_fp8(tmp_path / "m.onnx"), targets=(gpu,)).plan
+
+
+def test_fp8_is_refused_for_a_gpu_that_has_none(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"TensorRT can't build it: .*sm75.*fp8_e4m3"):
+        build_file(library, in_fp8(tmp_path / "m.onnx"), targets=("sm_75",))
 
 
 def test_a_profile_that_cannot_be_is_refused(library: Library, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The runtime on a simulated GPU: answers, order, what is allocated and waited for, what fails how."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from engines.tensorrt.errors import (
     OutOfDeviceMemoryError,
     device_error,
 )
+from engines.tensorrt.library import open_library
+from engines.tensorrt.network import load_network
 from engines.tensorrt.plan_file import Plan
 from engines.tensorrt.plans import Wanted
 from streamer.__main__ import main
@@ -120,6 +123,40 @@ def test_two_engines_have_buffers_of_their_own(rig: Rig, model: Path) -> None:
     [second, *_] = other.infer(pictures(2))
     np.testing.assert_array_equal(first * 2, second)
     assert rig.gpu.calls["retain_primary_context"] == 1
+
+
+def test_several_models_share_a_gpu(rig: Rig, model: Path, tmp_path: Path) -> None:
+    """Each in a thread of its own, as the lanes of a worker; one that is closed leaves the other alone."""
+    sevens = {"sevens": np.full((1, 2), 7, np.float32)}
+    other = constant_network(tmp_path / "other.onnx", sevens, (2, 3, 8, 8), brightness=True)
+    engines = rig.engine(model), rig.engine(other, batch=2, fixed=True)
+    found: tuple[list[float], list[float]] = [], []
+
+    def run(number: int) -> None:
+        for value in range(1, 30):
+            answers = engines[number].infer(pictures(value, value))
+            found[number].append(float(answers[-1][1].flat[0]))
+        if number == 0:
+            engines[0].close()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found == ([float(n) for n in range(1, 30)], [7.0 * n for n in range(1, 30)])
+    assert engines[1].infer(pictures(1, 1))[0][0, 0] == 7
+    assert rig.gpu.calls["retain_primary_context"] == 1
+    engines[1].close()
+    assert not rig.gpu.taken
+
+
+def test_a_plan_that_brings_code_is_loaded_only_where_it_may(rig: Rig, model: Path) -> None:
+    plan = plan_of(model.read_bytes(), 4, brings_code=True)
+    with open_device().use("loading"):
+        with pytest.raises(DeviceError, match="code for the host, which is not allowed"):
+            load_network(open_library(), plan, model)
+        assert load_network(open_library(), plan, model, brings_code=True).most == 4
 
 
 def test_what_can_not_be_recorded_runs_as_it_is(rig: Rig, model: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import need
 from tests.fakes import gpu as fake
 from tests.fakes.nvimgcodec import nvimgcodec
+from tests.fakes.nvml import Nvml, pynvml
 from tests.fakes.pycuda_signatures import RECORD
 from tests.fakes.tensorrt import tensorrt
 
@@ -120,6 +121,16 @@ def test_nvimgcodec_reads_headers_when_it_is_asked(real_codec: ModuleType, jpeg:
         stream = codec.CodeStream(jpeg)
         with pytest.raises(RuntimeError, match="Failed to get image info"):
             _ = stream.width
+
+
+def test_nvml() -> None:
+    need(importlib.util.find_spec("pynvml") is not None, "nvidia-ml-py")
+    real = importlib.import_module("pynvml")
+    simulated = pynvml(Nvml())
+    for name in (name for name in vars(simulated) if name.startswith("nvml")):
+        wanted = arguments(getattr(simulated, name))
+        assert arguments(getattr(real, name))[: len(wanted)] == wanted, name
+    assert issubclass(real.NVMLError, Exception)
 
 
 def test_data_types_of_tensorrt(real_tensorrt: ModuleType) -> None:

@@ -1,5 +1,6 @@
 """From JPEG to boxes on a simulated GPU, by the real kernels: as the detector of a CPU worker finds them."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from engines.jpeg_detector import Damaged, Frame
 from engines.tensorrt.boxes import Boxes, Task
 from engines.tensorrt.detector import GpuDetector, on_gpu
 from engines.tensorrt.engine import TensorRtEngine
+from engines.tensorrt.errors import DeviceError, DeviceLostError, DriverTooOldError, OutOfDeviceMemoryError
 from engines.tensorrt.pictures import Colours, Pixels
 from engines.tensorrt.postprocess import reading
 from engines.tensorrt.slots import Slot
@@ -183,3 +185,19 @@ def test_layouts_that_kernels_do_not_read_stay_with_the_cpu(rig_with_kernels: Ri
     on_cpu, for_arrays = rig_with_kernels.detectors(path, head="fastestdet")
     assert on_gpu(for_arrays) is None
     assert on_gpu(on_cpu) is None
+
+
+@pytest.mark.parametrize("decoders", ["nvimgcodec"], indirect=True)
+@pytest.mark.parametrize(
+    ("number", "kind"), [(35, DriverTooOldError), (2, OutOfDeviceMemoryError), (700, DeviceLostError), (1, DeviceError)]
+)
+def test_a_decoder_that_can_not_start(
+    decoders: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[DeviceError]
+) -> None:
+    def fail(options: str = "") -> None:
+        raise RuntimeError(f"CUDA Runtime failure: '#{number}' at helpers/nvimgcodec.cpp:12")
+
+    monkeypatch.setattr(sys.modules["nvidia.nvimgcodec"], "Decoder", fail)
+    with pytest.raises(DeviceError, match="starting nvImageCodec: ") as caught:
+        both(decoders, network(tmp_path))
+    assert type(caught.value) is kind

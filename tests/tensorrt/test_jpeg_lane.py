@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
 import simplejpeg
+from prometheus_client import REGISTRY
 
 from consumers.choose import Chooser
 from consumers.entry import Entry
@@ -128,6 +130,23 @@ def test_results_are_the_cpu_lanes(decoders: Rig, tmp_path: Path, count: int) ->
         assert [row[0] for row in mine] == [row[0] for row in theirs]
         np.testing.assert_allclose([row[1:] for row in mine], [row[1:] for row in theirs], rtol=1e-4, atol=1e-2)
         assert one.stages.keys() == other.stages.keys() == {"transport", "wait", "decode", "detect"}
+
+
+@once
+def test_the_gpus_own_times_are_on_metrics(decoders: Rig, tmp_path: Path) -> None:
+    pipeline = uuid4().hex
+    through(both(decoders, tmp_path)[1], entries(10), SETTINGS.model_copy(update={"pipeline": pipeline}))
+
+    def sample(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(f"streamer_detect_{name}", {"pipeline": pipeline, **labels}) or 0
+
+    assert sample("batch_frames_sum") == 10
+    batches = sample("batch_frames_count")
+    assert batches >= 3
+    for stage in ("decode", "infer"):
+        assert sample("gpu_seconds_count", stage=stage) == batches
+        # The simulated clock says a millisecond, always.
+        assert sample("gpu_seconds_sum", stage=stage) == pytest.approx(batches / 1000)
 
 
 BROKEN = {

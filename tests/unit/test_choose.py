@@ -26,13 +26,14 @@ class Box:
         assert skipped.header is not None
         self.skipped.append((skipped.header.stream, skipped.header.id.sequence))
 
-    def offer(self, stream: str, sequence: int, bound_ms: int | None, age_ms: int = 0) -> Entry:
+    def offer(self, stream: str, sequence: int, bound_ms: int | None, age_ms: int = 0, patient: bool = False) -> Entry:
         offered = entry(stream, sequence, age_ms)
+        offered.patient = patient
         self.chooser.offer(stream, offered, bound_ms)
         return offered
 
-    def take(self, most: int = 10, fill_s: float = 0) -> list[tuple[str, int]]:
-        taken = self.chooser.take(most, timeout_s=0, fill_s=fill_s)
+    def take(self, most: int = 10, fill_s: float = 0, patient: int = 0) -> list[tuple[str, int]]:
+        taken = self.chooser.take(most, timeout_s=0, fill_s=fill_s, patient=patient)
         return [(e.header.stream, e.header.id.sequence) for e in taken if e.header]
 
 
@@ -110,3 +111,39 @@ def test_a_taken_frame_wakes_the_poller_that_waits_for_it() -> None:
     box.take(most=1)
     assert woken.wait(5)
     poller.join(5)
+
+
+def test_more_are_taken_together_where_nobody_waits_for_their_results() -> None:
+    box = Box()
+    for n in range(6):
+        box.offer("file", n, None, patient=True)
+    assert box.take(most=1, patient=4) == [("file", n) for n in range(4)]
+    assert box.take(most=1, patient=4) == [("file", 4), ("file", 5)]
+
+
+def test_none_are_taken_together_while_a_frame_is_waited_for() -> None:
+    box = Box()
+    for n in range(3):
+        box.offer("file", n, None, patient=True)
+    box.offer("camera", 0, 0)
+    assert box.take(most=1, patient=4) == [("file", 0)]
+    assert box.take(most=1, patient=4) == [("camera", 0)]
+    assert box.take(most=1, patient=4) == [("file", 1), ("file", 2)]
+
+
+def test_lanes_that_wait_get_a_frame_each_rather_than_one_of_them_all() -> None:
+    box = Box()
+    taken: list[list[Entry]] = []
+    lanes = [
+        threading.Thread(target=lambda: taken.append(box.chooser.take(1, timeout_s=5, fill_s=0, patient=4)))
+        for _ in range(2)
+    ]
+    for lane in lanes:
+        lane.start()
+    while box.chooser.idle() < 2:
+        time.sleep(0.001)
+    for n in range(2):
+        box.offer("file", n, None, patient=True)
+    for lane in lanes:
+        lane.join(10)
+    assert [len(each) for each in taken] == [1, 1]

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.progress import BuildStopped, Progress
 from engines.tensorrt import ahead, command, layers
 from engines.tensorrt.bench import Bench, Rate
 from engines.tensorrt.cache import PlanCache, open_cache
 from engines.tensorrt.library import open_library
-from engines.tensorrt.progress import BuildStopped, Progress
 from streamer.errors import StreamerError, UsageError
 from streamer.settings import load, reading
 from tests.unit.networks import constant_network, rows

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from engines.progress import BuildStopped
 from engines.tensorrt.cache import PlanCache, open_cache
 from engines.tensorrt.plan_file import Plan, PlanKey
-from engines.tensorrt.progress import BuildStopped
 from streamer.errors import UsageError
 
 KEY = PlanKey("ab" * 32, 1, "tensorrt", "10.15.1", "NVIDIA L4 sm_89", "model", (3, 64, 64), (1, 4, 8), {"tf32": False})

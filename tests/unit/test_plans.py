@@ -12,13 +12,13 @@ import pytest
 
 from engines.engine import InputSpec
 from engines.onnx_file import OnnxFile
+from engines.progress import BuildStopped, Job, Progress
 from engines.tensorrt import plans
 from engines.tensorrt.builder import BuildOptions, Built
 from engines.tensorrt.errors import DeviceError, DriverTooOldError
 from engines.tensorrt.graph import Prepared
 from engines.tensorrt.library import Library, open_library
-from engines.tensorrt.plans import Gpu, Wanted, obtain_plan, reporting_to
-from engines.tensorrt.progress import BuildStopped, Progress
+from engines.tensorrt.plans import Gpu, Wanted, obtain_plan
 from streamer.errors import UsageError
 from streamer.settings import TensorRtSettings
 
@@ -132,8 +132,11 @@ def test_who_is_reported_to_sees_the_build_and_can_stop_it(tmp_path: Path, monke
     monkeypatch.setattr(plans, "prepare", lambda file, precision: Prepared(b"", None, ()))
     progress = Progress()
     progress.stop()
-    with reporting_to(progress), pytest.raises(BuildStopped, match="was stopped"):
-        obtain_plan(replace(WANTED, settings=TensorRtSettings(cache=tmp_path / "engines")))
+    wanted = replace(WANTED, settings=TensorRtSettings(cache=tmp_path / "engines"))
+    job = Job(lambda: obtain_plan(wanted), progress, "build")
+    assert job.done(10)
+    with pytest.raises(BuildStopped, match="was stopped"):
+        job.answer()
     assert progress.state().share == 0.5
 
 

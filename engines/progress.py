@@ -1,13 +1,16 @@
-"""How far a build is. TensorRT calls from its threads, others look; and whoever holds it can end the build."""
+"""How far the build of an engine is. The builder calls from its threads, others look, and can end the build."""
 
 import threading
 import time
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 from streamer.errors import StreamerError
 
 _LEAST_SHARE = 0.03  # before that, what is left can't be told from what is done
+T = TypeVar("T")
 
 
 class BuildStopped(StreamerError):
@@ -56,6 +59,12 @@ class Progress:
         """Whether somebody has told it to."""
         return self._stopped.is_set()
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything has been built yet; else it may be that another process builds, or nobody must."""
+        with self._lock:
+            return self._share > 0 or bool(self._running)
+
     def stop(self) -> None:
         """Ends the build with its next step."""
         self._stopped.set()
@@ -70,14 +79,14 @@ class Progress:
         return State(phase, share, seconds, left)
 
     def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-        """See `IProgressMonitor`."""
+        """See TensorRT's `IProgressMonitor`."""
         with self._lock:
             above = self._running.get(parent or "")
             weight = above.weight / above.steps if above else 1.0
             self._running[name] = _Phase(name, max(steps, 1), weight)
 
     def step_complete(self, name: str, step: int) -> bool:
-        """See `IProgressMonitor`; False ends the build."""
+        """See TensorRT's `IProgressMonitor`; False ends the build."""
         with self._lock:
             if phase := self._running.get(name):
                 phase.done = min(step + 1, phase.steps)
@@ -85,7 +94,7 @@ class Progress:
         return not self.stopped
 
     def phase_finish(self, name: str) -> None:
-        """See `IProgressMonitor`."""
+        """See TensorRT's `IProgressMonitor`."""
         with self._lock:
             self._running.pop(name, None)
 
@@ -94,22 +103,43 @@ class Progress:
         return min(1.0, sum(phase.weight * phase.done / phase.steps for phase in self._running.values()))
 
 
-def monitor(trt: Any, progress: Progress) -> Any:
-    """The `IProgressMonitor` that tells `progress`."""
+# An engine is opened deep inside of a worker, whose own deadline may come before the build is done.
+_told: ContextVar[Progress | None] = ContextVar("told", default=None)
 
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Its calls must not raise, so all that they do is counting."""
 
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
+def told() -> Progress:
+    """What builds of this thread tell; one that nobody looks at, if none is named."""
+    return _told.get() or Progress()
 
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            progress.phase_start(phase_name, parent_phase, num_steps)
 
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            return progress.step_complete(phase_name, step)
+class Job(Generic[T]):
+    """Work in a thread of its own, in the caller's context, whose builds tell `progress`.
 
-        def phase_finish(self, phase_name: str) -> None:
-            progress.phase_finish(phase_name)
+    TensorRT lets no signal through to a thread that builds, so the one that gets them must not.
+    """
 
-    return Monitor()
+    def __init__(self, work: Callable[[], T], progress: Progress, name: str) -> None:
+        self._work, self._progress = work, progress
+        self._answers: list[T] = []
+        self._failures: list[BaseException] = []
+        # One that can't be stopped in time ends with the process.
+        self._thread = threading.Thread(target=copy_context().run, args=(self._do,), name=name, daemon=True)
+        self._thread.start()
+
+    def done(self, timeout_s: float | None = None) -> bool:
+        """Whether it is, within so many seconds."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def answer(self) -> T:
+        """What the work, which is done, has returned; or raises what it has raised."""
+        if self._failures:
+            raise self._failures[0]
+        return self._answers[0]
+
+    def _do(self) -> None:
+        _told.set(self._progress)
+        try:
+            self._answers.append(self._work())
+        except BaseException as error:  # raised again by `answer`, in the thread that asked
+            self._failures.append(error)
