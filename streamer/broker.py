@@ -4,6 +4,7 @@ kafka-python is imported on use: it takes a quarter of a second.
 """
 
 import logging
+import math
 import os
 import socket
 import ssl
@@ -83,7 +84,12 @@ def connect_consumer(kafka: KafkaSettings, **options: Any) -> "KafkaConsumer":
         # Another's checksum is checked by the broker on the way in; TCP covers the rest.
         "check_crcs": False,
     }
-    return _connect(kafka, KafkaConsumer, {**defaults, **connection_options(kafka), **options})
+    consumer: KafkaConsumer = _connect(kafka, KafkaConsumer, {**defaults, **connection_options(kafka), **options})
+    # A poll waits no longer than until the next heartbeat is due. In kafka-python 3.0.12 they are sent by the client's
+    # own thread, and one that isn't answered stays due: while a broker hung, polls didn't wait at all, took a core and
+    # left 50 MB of small objects behind. There is no public way.
+    consumer._coordinator.time_to_next_poll = lambda: math.inf
+    return consumer
 
 
 def poll_group(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "Polled":

@@ -1,11 +1,18 @@
 """Membership of a group, where kafka-python alone would lose it."""
 
+import os
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import psutil
+import pytest
 from kafka import KafkaAdminClient
 
 from streamer.broker import connect_admin, connect_consumer, poll_group
 from streamer.settings import Settings
+from streamer.stack import Addresses
 from streamer.topics import topic_names
 
 
@@ -44,6 +51,38 @@ def test_a_join_that_ends_between_two_polls_is_not_begun_again(settings: Setting
         assert consumer.group_metadata().generation_id == before + 1
     finally:
         consumer.close()
+
+
+def test_polls_wait_while_the_broker_hangs(
+    stack: Addresses, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = topic_names(settings.kafka).frames
+    consumer = connect_consumer(settings.kafka, group_id=f"{topic}.group", heartbeat_interval_ms=100)
+    consumer.subscribe([topic])
+    try:
+        assert _assigned(consumer, 4) == 4
+        rounds, once = [], consumer._poll_once
+        monkeypatch.setattr(consumer, "_poll_once", lambda *args, **named: rounds.append(1) or once(*args, **named))
+        with _hanging(stack.kafka):
+            for _ in range(20):
+                poll_group(consumer, 100)
+        assert len(rounds) < 100
+    finally:
+        consumer.close()
+
+
+@contextmanager
+def _hanging(address: str) -> Iterator[None]:
+    """The server that listens there takes connections, and doesn't answer."""
+    port = int(address.rpartition(":")[2])
+    [pid] = {
+        one.pid for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN and one.laddr.port == port
+    }
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _assigned(consumer, wanted: int, timeout_s: float = 15) -> int:
