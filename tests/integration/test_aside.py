@@ -1,8 +1,5 @@
 """Frames of the past on topics of their own: a worker there does them, and nothing live notices."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from streamer.aside import FramesAside, aside
@@ -10,17 +7,9 @@ from streamer.errors import UsageError
 from streamer.settings import Settings
 from streamer.topics import topic_names
 from streamer.topics_admin import delete_topics
-from tests.integration.worker_rig import Rig, ends, header, jpeg, make_model, outline, read_topic, running
+from tests.integration.worker_rig import Rig, ends, header, jpeg, outline, read_topic, running
 
 DAY_MS = 24 * 3600 * 1000
-
-
-@pytest.fixture
-def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
-    model = make_model(tmp_path / "thing.onnx")
-    rig = Rig(settings.model_copy(update={"detect": settings.detect.model_copy(update={"model": str(model)})}))
-    yield rig
-    rig.close()
 
 
 def test_a_worker_aside_does_every_frame_and_nothing_live_notices(rig: Rig) -> None:

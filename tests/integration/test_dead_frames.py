@@ -23,27 +23,7 @@ from streamer.settings import Settings
 from streamer.topics import topic_names
 from tests.integration import mortal_worker
 from tests.integration.mortal_worker import WHITE
-from tests.integration.worker_rig import (
-    Rig,
-    ends,
-    environment,
-    header,
-    make_model,
-    outline,
-    read_records,
-    running,
-    wait_until,
-)
-
-
-@pytest.fixture
-def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
-    model = make_model(tmp_path / "thing.onnx")
-    detect = settings.detect.model_copy(update={"model": str(model), "sessions": 2})
-    rig = Rig(settings.model_copy(update={"detect": detect}))
-    yield rig
-    rig.close()
-
+from tests.integration.worker_rig import Rig, ends, environment, header, outline, read_records, running, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 

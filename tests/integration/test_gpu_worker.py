@@ -15,7 +15,7 @@ import pytest
 
 from streamer.settings import Settings
 from tests.conftest import need
-from tests.integration.worker_rig import Rig, ends, environment, make_model, outline, running, wait_until
+from tests.integration.worker_rig import Rig, ends, environment, outline, running, wait_until
 from tests.kernels.on_cpu import compile_kernels, compiler
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,14 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need(compiler() is not None, "a C++ compiler (Debian: g++)")
     return compile_kernels(tmp_path_factory.mktemp("kernels") / "kernels.so", "-shared", "-fPIC")
-
-
-@pytest.fixture
-def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
-    model = make_model(tmp_path / "thing.onnx")
-    rig = Rig(settings.model_copy(update={"detect": settings.detect.model_copy(update={"model": str(model)})}))
-    yield rig
-    rig.close()
 
 
 class GpuWorker:

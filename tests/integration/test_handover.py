@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,17 @@ from engines.detector import Detector, open_detector
 from streamer.broker import connect_consumer
 from streamer.records import EndHeader, FrameId
 from streamer.settings import Settings
-from tests.integration.test_worker import DOOR, changed, wait_until
-from tests.integration.worker_rig import Rig, ends, header, make_model, outline, running, start_process
+from tests.integration.worker_rig import (
+    DOOR,
+    Rig,
+    changed,
+    ends,
+    header,
+    outline,
+    running,
+    start_process,
+    wait_until,
+)
 from tests.unit.networks import constant_network
 
 MINUTE = 60.0
@@ -27,10 +35,9 @@ KERB = {"name": "kerb", "start": [140, 0], "end": [140, 200]}
 
 
 @pytest.fixture
-def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(changed(settings, model=str(make_model(tmp_path / "thing.onnx")), sessions=1))
-    yield rig
-    rig.close()
+def rig(rig: Rig) -> Rig:
+    rig.settings = changed(rig.settings, sessions=1)
+    return rig
 
 
 def model_of_white(path: Path) -> Path:

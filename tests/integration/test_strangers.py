@@ -1,9 +1,7 @@
 """Records of strangers on topic `frames`, such as no producer of ours writes: a worker goes on with the next."""
 
 import struct
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +10,8 @@ from kafka.record import default_records
 
 from streamer.broker import connect_producer
 from streamer.records import EndHeader, FrameId
-from streamer.settings import Settings
 from streamer.topics import topic_names
-from tests.integration.test_worker import changed
-from tests.integration.worker_rig import Rig, ends, header, jpeg, make_model, outline, running
-
-
-@pytest.fixture
-def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(changed(settings, model=str(make_model(tmp_path / "thing.onnx"))))
-    yield rig
-    rig.close()
+from tests.integration.worker_rig import Rig, ends, header, jpeg, outline, running
 
 
 class NotUtf8(str):

@@ -1,40 +1,19 @@
 """A worker between a real Kafka and a real Redis: what it writes for what it is given."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kafka.errors import (
-    InvalidProducerEpochError,
-    KafkaConnectionError,
-    KafkaTimeoutError,
-    NotCoordinatorError,
-    TopicAuthorizationFailedError,
-)
-from kafka.net.compat import KafkaNetClient
-from kafka.producer.sender import Sender
-from kafka.producer.transaction_manager import TransactionManager
-from pydantic import SecretStr
-from redis import ConnectionError
 
-from consumers.commit import Committer
-from consumers.entry import Batch
-from consumers.intake import Intake
-from streamer.errors import ServiceError, StreamerError, UsageError
+from streamer.errors import StreamerError, UsageError
 from streamer.mirror import Keys, connect_redis
 from streamer.records import EndHeader, FrameId
 from streamer.results import Events
-from streamer.settings import Settings
-from streamer.stack.ports import free_ports
-from streamer.stack.process import launch, stop
-from streamer.stack.redis_server import find_redis
 from streamer.topics import topic_names
 from tests.integration.worker_rig import (
+    DOOR,
     Rig,
+    changed,
     ends,
     header,
     jpeg,
@@ -45,23 +24,6 @@ from tests.integration.worker_rig import (
     start_process,
     wait_until,
 )
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return make_model(tmp_path / "thing.onnx")
-
-
-@pytest.fixture
-def rig(settings: Settings, model: Path) -> Iterator[Rig]:
-    rig = Rig(changed(settings, model=str(model), sessions=2))
-    yield rig
-    rig.close()
-
-
-def changed(settings: Settings, **detect: Any) -> Settings:
-    """The settings with others for workers."""
-    return settings.model_copy(update={"detect": settings.detect.model_copy(update=detect)})
 
 
 def test_every_frame_once_in_order_and_redis_the_same(rig: Rig) -> None:
@@ -201,9 +163,6 @@ def test_a_killed_worker_s_frames_go_to_the_others_once(rig: Rig) -> None:
         assert rig.mirrored(stream) == [row for row in rows if row["sensorId"] == stream]
 
 
-DOOR = {"name": "door", "points": [[80, 40], [180, 40], [180, 100], [80, 100]]}
-
-
 @pytest.mark.parametrize("killed", [True, False])
 def test_tracks_and_events_outlive_the_worker(rig: Rig, killed: bool) -> None:
     rig.define("a", track=True, zones=[DOOR])
@@ -250,95 +209,6 @@ def test_two_workers_share_and_a_clean_stop_hands_over_at_once(rig: Rig) -> None
         assert outline(rows, stream) == [*map(str, range(21)), "21 end"]
 
 
-@pytest.mark.parametrize("restarted", [True, False])
-def test_an_emptied_redis_fills_itself_from_the_log(rig: Rig, restarted: bool) -> None:
-    rig.define("a")
-    keys = Keys(rig.settings.redis.prefix)
-    with running(rig.settings):
-        for sequence in range(10):
-            rig.put(header("a", sequence))
-        wait_until(lambda: len(rig.mirrored("a")) == 10)
-        client = connect_redis(rig.settings.redis)
-        client.delete(keys.detections("main", "a"))
-        if restarted:
-            client.script_flush()  # has forgotten scripts, too
-        client.close()
-        rig.put(header("a", 10))
-        rig.put(EndHeader("a", FrameId(1, 11), 1))
-        rows = rig.detections(ends("a"))
-        wait_until(lambda: rig.mirrored("a") == rows)
-
-
-def test_an_emptied_redis_gets_back_what_nothing_is_written_to_now(rig: Rig) -> None:
-    streams = [f"s{number}" for number in range(4)]  # on more than one partition
-    rig.define(*streams, track=True)
-    with running(rig.settings):
-        for stream in streams:
-            for sequence in range(6):
-                rig.put(header(stream, sequence, source_time=sequence / 10))
-        rows = rig.detections(lambda rows: len(rows) == 24)
-        events = rig.events(lambda rows: len(rows) == 4)
-        held = rows + events
-        wait_until(lambda: _everything(rig, streams) == by_id(held))
-        with connect_redis(rig.settings.redis) as client:
-            client.delete(*client.keys(f"{rig.settings.redis.prefix}*"))
-        rig.put(header("s0", 6, source_time=0.6))
-        held += [row for row in rig.detections(lambda rows: len(rows) == 25) if row not in rows]
-        wait_until(lambda: _everything(rig, streams) == by_id(held))
-
-
-def by_id(rows: list[Any]) -> list[Any]:
-    """In an order of their own."""
-    return sorted(rows, key=lambda row: (row["kind"], row.get("sensorId") or row["sensor"]["id"], row["id"]))
-
-
-def _everything(rig: Rig, streams: list[str]) -> list[Any]:
-    return by_id([row for stream in streams for row in (*rig.mirrored(stream), *rig.mirrored_events(stream))])
-
-
-def test_what_lies_in_the_place_of_one_stream_in_redis_holds_up_no_other(rig: Rig) -> None:
-    streams = [f"s{n}" for n in range(4)]
-    rig.define(*streams)
-    with connect_redis(rig.settings.redis) as client:
-        client.set(Keys(rig.settings.redis.prefix).detections("main", "s1"), "somebody else's")
-    with running(rig.settings):
-        for stream in streams:
-            rig.put_run(stream, 10)
-        rows = rig.detections(ends(*streams))
-        for stream in set(streams) - {"s1"}:
-            wait_until(lambda stream=stream: rig.mirrored(stream) == [r for r in rows if r["sensorId"] == stream])
-
-
-def test_a_worker_starts_without_its_redis_and_fills_it_when_it_comes(rig: Rig, tmp_path: Path) -> None:
-    (port,) = free_ports((0,))
-    address = rig.settings.redis.model_copy(update={"url": f"redis://127.0.0.1:{port}/0"})
-    rig.settings = rig.settings.model_copy(update={"redis": address})
-    rig.define("a")
-    with running(rig.settings):
-        rig.put_run("a", 10)
-        rows = rig.detections(ends("a"))
-        redis = launch([str(find_redis()), "--port", str(port), "--bind", "127.0.0.1", "--save", ""], tmp_path)
-        try:
-            wait_until(lambda: _answers(rig) and rig.mirrored("a") == rows)
-        finally:
-            stop(redis, 5)
-
-
-def _answers(rig: Rig) -> bool:
-    with suppress(ConnectionError), connect_redis(rig.settings.redis) as client:
-        return bool(client.ping())
-    return False
-
-
-def test_a_worker_does_not_start_with_a_redis_that_refuses_it(rig: Rig) -> None:
-    wrong = rig.settings.redis.model_copy(update={"username": "nobody", "password": SecretStr("wrong")})
-    with (
-        pytest.raises(ServiceError, match=r"login refused: check redis\.username"),
-        running(rig.settings.model_copy(update={"redis": wrong})),
-    ):
-        pass
-
-
 def test_pictures_too_small_for_the_model_are_refused_unless_allowed(rig: Rig, tmp_path: Path) -> None:
     rig.define("a")
     large = changed(rig.settings, model=str(make_model(tmp_path / "large.onnx", side=160)))
@@ -367,167 +237,3 @@ def test_a_pipeline_has_one_model(rig: Rig, tmp_path: Path) -> None:
         with running(other, "new", replace_model=True) as new:
             wait_until(lambda: new.not_ready is None)
             wait_until(lambda: old.not_ready is not None)
-
-
-@pytest.mark.parametrize("committed", [True, False])
-def test_a_transaction_of_unknown_end_is_neither_lost_nor_repeated(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, committed: bool
-) -> None:
-    attempt, failures = Committer._attempt, iter([True, True])
-
-    def failing(self: Committer, batch: Batch) -> None:
-        fails = next(failures, False)
-        if committed or not fails:
-            attempt(self, batch)
-        if fails:
-            raise KafkaTimeoutError("the broker's answer did not come")
-
-    monkeypatch.setattr(Committer, "_attempt", failing)
-    rig.define("a")
-    with running(rig.settings):
-        rig.put_run("a", 12)
-        rows = rig.detections(ends("a"))
-        wait_until(lambda: rig.mirrored("a") == rows)
-    assert outline(rows, "a") == [*map(str, range(12)), "12 end"]
-
-
-def test_a_coordinator_that_fails_for_a_while_is_asked_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    restore, failures = Intake._restore, iter([NotCoordinatorError(), KafkaTimeoutError("no answer")])
-
-    def failing(self: Intake, *arguments: Any) -> None:
-        for error in failures:
-            raise error
-        restore(self, *arguments)
-
-    monkeypatch.setattr(Intake, "_restore", failing)
-    rig.define("a")
-    with running(rig.settings):
-        rig.put_run("a", 5)
-        rows = rig.detections(ends("a"))
-    assert outline(rows, "a") == [*map(str, range(5)), "5 end"]
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [(KafkaTimeoutError("no answer"), "no answer"), (TopicAuthorizationFailedError("x"), "no right to topic x")],
-)
-def test_a_worker_that_can_not_commit_ends(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
-) -> None:
-    def failing(self: Committer, batch: Batch) -> None:
-        raise error
-
-    monkeypatch.setattr(Committer, "_attempt", failing)
-    rig.define("a")
-    rig.put(header("a", 0))
-    with (
-        pytest.raises(StreamerError, match=f"commit failed: .*{message}"),
-        running(changed(rig.settings, retry_timeout_s=0.5)) as worker,
-    ):
-        wait_until(lambda: worker.not_ready == "stopping")
-
-
-@pytest.mark.parametrize("forgotten", ["AddOffsetsToTxnHandler", "TxnOffsetCommitHandler", "EndTxnHandler"])
-def test_a_request_that_kafka_python_forgets_is_not_waited_for_for_ever(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, forgotten: str
-) -> None:
-    """As when a broker dies between the answer to one request of a transaction and the sending of the next."""
-    take, ready = TransactionManager.next_request_handler, KafkaNetClient.await_ready
-    taken, failures = [""], iter([True])
-
-    def taking(self: TransactionManager, has_incomplete_batches: bool) -> Any:
-        handler = take(self, has_incomplete_batches)
-        taken[0] = type(handler).__name__
-        return handler
-
-    def broken(self: KafkaNetClient, node_id: Any, timeout_ms: int = 30_000) -> Any:
-        if taken[0] == forgotten and next(failures, False):
-            raise KafkaConnectionError("refused")
-        return ready(self, node_id, timeout_ms)
-
-    monkeypatch.setattr(TransactionManager, "next_request_handler", taking)
-    monkeypatch.setattr(KafkaNetClient, "await_ready", broken)
-    monkeypatch.setattr("consumers.commit._ANSWER_S", 1.0)
-    rig.define("a")
-    with running(rig.settings):
-        rig.put_run("a", 12)
-        rows = rig.detections(ends("a"))
-        assert outline(rows, "a") == [*map(str, range(12)), "12 end"]
-        wait_until(lambda: rig.mirrored("a") == rows)
-    assert not next(failures, False)
-
-
-def never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first batch of results expires before it is sent, as in an outage of more than the delivery timeout."""
-    create, failures = Sender._create_produce_requests, iter([True])
-
-    def failing(self: Sender, by_node: dict[str, list[Any]]) -> Any:
-        for batches in by_node.values():
-            for batch in [one for one in batches if one.topic_partition.topic.endswith("detections")]:
-                if next(failures, False):
-                    batches.remove(batch)
-                    self._can_retry = lambda *_: False
-                    self._complete_batch_with_exception(batch, KafkaTimeoutError("expired"))
-        return create(self, {node: batches for node, batches in by_node.items() if batches})
-
-    monkeypatch.setattr(Sender, "_create_produce_requests", failing)
-
-
-def aborted_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broker has given the first transaction up when its results come, as after a freeze: a new epoch begins."""
-    complete, failures = Sender._complete_batch, iter([True])
-
-    def failing(self: Sender, batch: Any, response: Any) -> None:
-        if batch.topic_partition.topic.endswith("detections") and next(failures, False):
-            self._complete_batch_with_exception(batch, InvalidProducerEpochError("given up"))
-        else:
-            complete(self, batch, response)
-
-    monkeypatch.setattr(Sender, "_complete_batch", failing)
-
-
-def test_redis_takes_from_the_log_what_another_worker_may_have_committed(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As after a freeze, in which the successor has come as far, with records of its own."""
-    attempt, failures = Committer._attempt, iter([True])
-
-    def beaten(self: Committer, batch: Batch) -> None:
-        attempt(self, batch)
-        if next(failures, False):
-            batch.rows = [replace(row, value=row.value.replace(b"thing", b"mine!")) for row in batch.rows]
-            raise KafkaTimeoutError("the broker's answer did not come")
-
-    monkeypatch.setattr(Committer, "_attempt", beaten)
-    rig.define("a")
-    with running(rig.settings):
-        rig.put_run("a", 12)
-        rows = rig.detections(ends("a"))
-        wait_until(lambda: rig.mirrored("a") == rows)
-
-
-@pytest.mark.parametrize("fail", [never_sent, aborted_meanwhile])
-def test_a_transaction_is_not_committed_without_one_of_its_records(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, fail: Callable[[pytest.MonkeyPatch], None]
-) -> None:
-    fail(monkeypatch)
-    rig.define("a")
-    with running(rig.settings):
-        rig.put_run("a", 12)
-        rows = rig.detections(ends("a"))
-        wait_until(lambda: rig.mirrored("a") == rows)
-    assert outline(rows, "a") == [*map(str, range(12)), "12 end"]
-
-
-def test_at_least_once_without_transactions(rig: Rig) -> None:
-    rig.define("a")
-    plain = changed(rig.settings, transactions=False)
-    with running(plain):
-        for sequence in range(10):
-            rig.put(header("a", sequence))
-        rig.detections(lambda rows: len(rows) == 10)
-    with running(plain):
-        rig.put(header("a", 10))
-        rig.put(EndHeader("a", FrameId(1, 11), 1))
-        rows = rig.detections(ends("a"))
-    assert outline(rows, "a") == [*map(str, range(11)), "11 end"]

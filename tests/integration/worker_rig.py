@@ -26,6 +26,13 @@ from streamer.settings import Settings
 from streamer.topics import topic_names
 
 WIDTH, HEIGHT, SIDE = 128, 64, 64
+DOOR = {"name": "door", "points": [[80, 40], [180, 40], [180, 100], [80, 100]]}
+"""A zone that make_model's thing is in."""
+
+
+def changed(settings: Settings, **detect: Any) -> Settings:
+    """The settings with others for workers."""
+    return settings.model_copy(update={"detect": settings.detect.model_copy(update=detect)})
 
 
 def make_model(path: Path, score: float = 0.9, side: int = SIDE) -> Path:

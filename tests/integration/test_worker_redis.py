@@ -1,0 +1,106 @@
+"""A worker whose Redis is emptied, comes late, refuses it or holds what is somebody else's."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from redis import ConnectionError
+
+from streamer.errors import ServiceError
+from streamer.mirror import Keys, connect_redis
+from streamer.records import EndHeader, FrameId
+from streamer.stack.ports import free_ports
+from streamer.stack.process import launch, stop
+from streamer.stack.redis_server import find_redis
+from tests.integration.worker_rig import Rig, ends, header, running, wait_until
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_an_emptied_redis_fills_itself_from_the_log(rig: Rig, restarted: bool) -> None:
+    rig.define("a")
+    keys = Keys(rig.settings.redis.prefix)
+    with running(rig.settings):
+        for sequence in range(10):
+            rig.put(header("a", sequence))
+        wait_until(lambda: len(rig.mirrored("a")) == 10)
+        client = connect_redis(rig.settings.redis)
+        client.delete(keys.detections("main", "a"))
+        if restarted:
+            client.script_flush()  # has forgotten scripts, too
+        client.close()
+        rig.put(header("a", 10))
+        rig.put(EndHeader("a", FrameId(1, 11), 1))
+        rows = rig.detections(ends("a"))
+        wait_until(lambda: rig.mirrored("a") == rows)
+
+
+def test_an_emptied_redis_gets_back_what_nothing_is_written_to_now(rig: Rig) -> None:
+    streams = [f"s{number}" for number in range(4)]  # on more than one partition
+    rig.define(*streams, track=True)
+    with running(rig.settings):
+        for stream in streams:
+            for sequence in range(6):
+                rig.put(header(stream, sequence, source_time=sequence / 10))
+        rows = rig.detections(lambda rows: len(rows) == 24)
+        events = rig.events(lambda rows: len(rows) == 4)
+        held = rows + events
+        wait_until(lambda: _everything(rig, streams) == by_id(held))
+        with connect_redis(rig.settings.redis) as client:
+            client.delete(*client.keys(f"{rig.settings.redis.prefix}*"))
+        rig.put(header("s0", 6, source_time=0.6))
+        held += [row for row in rig.detections(lambda rows: len(rows) == 25) if row not in rows]
+        wait_until(lambda: _everything(rig, streams) == by_id(held))
+
+
+def by_id(rows: list[Any]) -> list[Any]:
+    """In an order of their own."""
+    return sorted(rows, key=lambda row: (row["kind"], row.get("sensorId") or row["sensor"]["id"], row["id"]))
+
+
+def _everything(rig: Rig, streams: list[str]) -> list[Any]:
+    return by_id([row for stream in streams for row in (*rig.mirrored(stream), *rig.mirrored_events(stream))])
+
+
+def test_what_lies_in_the_place_of_one_stream_in_redis_holds_up_no_other(rig: Rig) -> None:
+    streams = [f"s{n}" for n in range(4)]
+    rig.define(*streams)
+    with connect_redis(rig.settings.redis) as client:
+        client.set(Keys(rig.settings.redis.prefix).detections("main", "s1"), "somebody else's")
+    with running(rig.settings):
+        for stream in streams:
+            rig.put_run(stream, 10)
+        rows = rig.detections(ends(*streams))
+        for stream in set(streams) - {"s1"}:
+            wait_until(lambda stream=stream: rig.mirrored(stream) == [r for r in rows if r["sensorId"] == stream])
+
+
+def test_a_worker_starts_without_its_redis_and_fills_it_when_it_comes(rig: Rig, tmp_path: Path) -> None:
+    (port,) = free_ports((0,))
+    address = rig.settings.redis.model_copy(update={"url": f"redis://127.0.0.1:{port}/0"})
+    rig.settings = rig.settings.model_copy(update={"redis": address})
+    rig.define("a")
+    with running(rig.settings):
+        rig.put_run("a", 10)
+        rows = rig.detections(ends("a"))
+        redis = launch([str(find_redis()), "--port", str(port), "--bind", "127.0.0.1", "--save", ""], tmp_path)
+        try:
+            wait_until(lambda: _answers(rig) and rig.mirrored("a") == rows)
+        finally:
+            stop(redis, 5)
+
+
+def _answers(rig: Rig) -> bool:
+    with suppress(ConnectionError), connect_redis(rig.settings.redis) as client:
+        return bool(client.ping())
+    return False
+
+
+def test_a_worker_does_not_start_with_a_redis_that_refuses_it(rig: Rig) -> None:
+    wrong = rig.settings.redis.model_copy(update={"username": "nobody", "password": SecretStr("wrong")})
+    with (
+        pytest.raises(ServiceError, match=r"login refused: check redis\.username"),
+        running(rig.settings.model_copy(update={"redis": wrong})),
+    ):
+        pass
