@@ -54,12 +54,12 @@ PROMISES = {
         "integration/test_worker.py::test_dead_frames_and_strangers_do_not_stop_the_rest",
     ],
     "results and offsets are one Kafka transaction": [
-        "integration/test_worker.py::test_a_transaction_of_unknown_end_is_neither_lost_nor_repeated",
+        "integration/test_worker_commits.py::test_a_transaction_of_unknown_end_is_neither_lost_nor_repeated",
         "integration/test_results.py::test_all_kinds_come_in_order_and_only_what_was_committed",
     ],
     "Redis mirrors them for dashboards, and repairs itself from the log": [
         "integration/test_worker.py::test_every_frame_once_in_order_and_redis_the_same",
-        "integration/test_worker.py::test_an_emptied_redis_fills_itself_from_the_log",
+        "integration/test_worker_redis.py::test_an_emptied_redis_fills_itself_from_the_log",
     ],
     "whether only its newest frame counts, how old one may be, or every one must be done": [
         "unit/test_choose.py::test_latest_keeps_the_newest_only",
