@@ -20,3 +20,14 @@ def chosen_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: PyTorch sees no GPU here; use cpu")
     return device
+
+
+def halved(device: torch.device) -> torch.autocast:
+    """A context in which convolutions are computed in bf16, where that is faster; it needs no scaling of the loss.
+
+    That is on GPUs, and on processors with instructions of their own for it (.7 of float32's time on AMD's Zen 4).
+    """
+    # Since PyTorch 2.10; what came before can't tell.
+    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    enabled = device.type == "cuda" or bool(able.get("avx512_bf16"))
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 STRIDES = (8, 16, 32)
+COLOURS = 3  # channels of a picture
 LARGEST_DISTANCE = 5.0  # of its logarithm: e^5 cells are more than any picture has
 DEEPEST = 64  # steps of a block
 PRIOR = 0.01  # a fresh network's probability of any class: most anchors are background (RetinaNet, arXiv:1708.02002)
@@ -117,7 +118,7 @@ class Backbone(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.stem = Convolution(3, config.stem, 3, 2)
+        self.stem = Convolution(COLOURS, config.stem, 3, 2)
         stages, inputs = [], config.stem
         for width, depth in zip(config.widths, config.depths, strict=True):
             stage = nn.Sequential(Convolution(inputs, width, 3, 2))

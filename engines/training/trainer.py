@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from engines.training.batches import Batch, Batches
 from engines.training.checkpoint import Checkpoint, save_checkpoint
+from engines.training.device import halved
 from engines.training.distillation import Distillation, Lesson
 from engines.training.ema import Average
 from engines.training.losses import Loss, detection_loss
-from engines.training.network import Network
+from engines.training.muon import Muon
+from engines.training.network import COLOURS, Convolution, Network
 from engines.training.prefetch import prefetched
 from engines.training.progress import Progress
 from engines.training.schedule import Schedule
@@ -135,8 +137,7 @@ class Trainer:
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         images = batch.images.contiguous(memory_format=torch.channels_last)
-        # bf16 needs no scaling of the loss; on a CPU without its own instructions it is slower than fp32.
-        with torch.autocast("cuda", torch.bfloat16, enabled=self._device.type == "cuda"):
+        with halved(self._device):
             features = state.network.features(images)
             levels = state.network.answer(features)
         loss = detection_loss(levels, batch, self._settings.absence)
@@ -212,13 +213,14 @@ def resumed_state(checkpoint: Checkpoint, device: torch.device, distil: Distil |
     return State(network, average, optimizer, distillation, training["epoch"], training["step"], history)
 
 
-def optimizer_of(network: nn.Module, distillation: Distillation | None = None) -> Any:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101), which needs fewer epochs than SGD; rates come later."""
+def optimizer_of(network: nn.Module, distillation: Distillation | None = None) -> Muon:
+    """Orthogonal steps for all convolutions but those at the network's ends; learning rates come later."""
     every = [*network.parameters(), *(distillation.parameters() if distillation else ())]
-    matrices = [weights for weights in every if weights.ndim > 1]
-    rest = [weights for weights in every if weights.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": _DECAY}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=0.0, fused=matrices[0].is_cuda)
+    blocks = [module[0] for module in network.modules() if isinstance(module, Convolution)]
+    inside = [block.weight for block in blocks if block.in_channels > COLOURS]
+    known = set(map(id, inside))
+    others = [weights for weights in every if weights.ndim > 1 and id(weights) not in known]
+    return Muon(inside, others, [weights for weights in every if weights.ndim <= 1], _DECAY)
 
 
 class _Sums:

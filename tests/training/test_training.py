@@ -49,9 +49,10 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_loss_falls(whole: Path) -> None:
-    losses = [row["loss"] for row in history(whole)]
+    # That of the boxes: a class is asked for the overlap of its box, so its loss rises first while boxes get better.
+    losses = [row["boxes"] for row in history(whole)]
     assert len(losses) == 6
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     assert load_checkpoint(whole / "last.pt").names == NAMES
 
 
@@ -81,7 +82,7 @@ def test_another_seed_is_another_training(data: Path, whole: Path, tmp_path: Pat
 
 def test_weights_of_another_training_are_a_start(data: Path, whole: Path, tmp_path: Path) -> None:
     train(data, tmp_path, "--epochs", "1", "--init", str(whole / "last.pt"), "--rate", "1e-6")
-    assert history(tmp_path)[0]["loss"] < 0.9 * history(whole)[0]["loss"]
+    assert history(tmp_path)[0]["boxes"] < 0.8 * history(whole)[0]["boxes"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from engines.training.network import Convolution
+from engines.training.network import COLOURS, Convolution
 
 _MOMENTUM = 0.1  # of the running means; a detector's, .03, comes too late where a training has a few hundred steps
 
@@ -35,7 +35,7 @@ class ClassifierNetwork(nn.Module):
         super().__init__()
         self.config = config
         first, *widths = config.widths
-        self.stages = nn.Sequential(Convolution(3, first, 3))
+        self.stages = nn.Sequential(Convolution(COLOURS, first, 3))
         for inputs, width in zip(config.widths, widths, strict=False):
             self.stages.extend([nn.MaxPool2d(2), Convolution(inputs, width, 3), Convolution(width, width, 3)])
         self.mean = nn.AdaptiveAvgPool2d(1)

@@ -16,6 +16,7 @@ from engines.training.classify.augment import Change, changed
 from engines.training.classify.checkpoint import ClassifierCheckpoint, save_classifier
 from engines.training.classify.network import ClassifierNetwork
 from engines.training.classify.pictures import Pictures
+from engines.training.device import halved
 from engines.training.ema import Average
 from engines.training.progress import Progress
 from engines.training.schedule import Schedule
@@ -125,7 +126,7 @@ class Trainer:
         for group in state.optimizer.param_groups:
             group["lr"] = self._schedule.rate_at(state.epoch, state.step)
         images = changed(pictures.values[chosen], random, self._settings.change)
-        with torch.autocast("cuda", torch.bfloat16, enabled=images.is_cuda):
+        with halved(images.device):
             logits = state.network(images.contiguous(memory_format=torch.channels_last))
         loss = classifier_loss(logits.float(), pictures.kinds[chosen])
         state.optimizer.zero_grad(set_to_none=True)
