@@ -14,7 +14,7 @@ class Entry:
     """One record of `frames` between poll and commit.
 
     membership: the group metadata of the poll that brought it, never read later: a newer one would let a
-    worker commit what it no longer owns.
+    worker commit what it no longer owns. stepped_over: why the log right before the record was not read, if it wasn't.
     """
 
     partition: Partition
@@ -34,6 +34,7 @@ class Entry:
     done: bool = False
     abandoned: bool = False
     stages: dict[str, float] = field(default_factory=dict)
+    stepped_over: GapReason | None = None
     foreign: bool = False  # another pipeline's: neither a result nor a gap
     track: bool = False
     motion_gate_s: float | None = None

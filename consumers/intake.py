@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class Intake:
         self._names = topic_names(settings.kafka)
         self._consumer: KafkaConsumer | None = None
         self._next_offset: dict[int, int] = {}
-        self._skipped: set[tuple[int, str]] = set()  # streams whose next hole is our own skipping
+        self._stepped_over: dict[int, GapReason] = {}  # why the log before a partition's next record was not read
         self._plain: dict[int, tuple[int, str]] = {}
         self._plain_lock = threading.Lock()
         self._era = 0  # how often partitions were given up
@@ -190,6 +190,7 @@ class Intake:
                 events = self._followers.open(partition.partition, known)
                 self._mirror.check(partition.partition, newest(positions), events)
                 self._next_offset[partition.partition] = start
+                self._stepped_over.pop(partition.partition, None)
                 self._ledger.open(partition.partition, positions, start)
                 self._isolation.opened(partition, positions.attempt)
 
@@ -200,16 +201,23 @@ class Intake:
         if frames:
             self._skip_if_behind(polled[0].partition, min(frames), polled[0].polled_ms)
 
-    def _learn(self, records: "Iterable[ConsumerRecord]") -> None:
+    def _learn(self, partition: "TopicPartition", records: "Sequence[ConsumerRecord]") -> None:
         self._treatments.learn((record.key or b"").decode(errors="replace") for record in records)
+        # One poll brings what is in a row; retention comes between two. A record that couldn't be read leaves a hole in
+        # the offsets, too.
+        expected = self._next_offset.get(partition.partition, records[0].offset)
+        if expected < records[0].offset:
+            assert self._consumer is not None
+            if expected < self._consumer.beginning_offsets([partition])[partition]:
+                self._stepped_over[partition.partition] = GapReason.EXPIRED
 
     def _take_in(self, polled: Polled, begun: int = 0) -> None:
         """begun: so often was the frame begun that it is dead; 0: it may be begun."""
-        number, record = polled.partition.partition, polled.record
-        expired = record.offset > self._next_offset.get(number, record.offset)
-        self._next_offset[number] = record.offset + 1
+        number = polled.partition.partition
+        self._next_offset[number] = polled.record.offset + 1
         entry = self._entry(polled)
-        self._offer(entry, expired, begun)
+        entry.stepped_over = self._stepped_over.pop(number, None)
+        self._offer(entry, begun)
 
     def _entry(self, polled: Polled) -> Entry:
         number, record = polled.partition.partition, polled.record
@@ -226,21 +234,21 @@ class Intake:
         entry.dead = dead
         return entry
 
-    def _offer(self, entry: Entry, expired: bool, begun: int) -> None:
+    def _offer(self, entry: Entry, begun: int) -> None:
         header = entry.header
         now_ms = entry.polled_ms
         if header is None:
-            self._ledger.register(entry, now_ms, GapReason.DROPPED)
+            self._ledger.register(entry, now_ms)
             return
         treatment = self._treatments.of(header.stream)
         if treatment is None:
             entry.foreign = True
-            self._ledger.register(entry, now_ms, GapReason.DROPPED)
+            self._ledger.register(entry, now_ms)
             return
         entry.track, entry.motion_gate_s = treatment.track, treatment.motion_gate_s
         # An end is waited for, and so is everything while frames are begun apart.
         entry.patient = treatment.patient and isinstance(header, FrameHeader) and not self._isolation.active
-        if self._ledger.register(entry, now_ms, self._hole(entry, expired)):
+        if self._ledger.register(entry, now_ms):
             if begun:
                 self._condemn(entry, header, begun)
                 return
@@ -253,17 +261,9 @@ class Intake:
         log.error("stream %s: frame %s is dead: it %s", header.stream, header.id, reason)
         self._ledger.finish(entry, GapReason.DEAD, reason, Death(DeadCause.FATAL, reason, begun))
 
-    def _hole(self, entry: Entry, expired: bool) -> GapReason:
-        assert entry.header is not None
-        key = (entry.partition, entry.header.stream)
-        if key in self._skipped:
-            self._skipped.discard(key)
-            return GapReason.STALE
-        return GapReason.EXPIRED if expired else GapReason.DROPPED
-
     def _skip_if_behind(self, partition: "TopicPartition", oldest_ms: int, now_ms: int) -> None:
         """Far behind, and all streams here want fresh frames only: the log's stale part isn't even fetched."""
-        streams, bound_ms = self._treatments.on_partition(partition.partition)
+        bound_ms = self._treatments.bound_on(partition.partition)
         if bound_ms is None or now_ms - oldest_ms < bound_ms + _BEHIND_MS:
             return
         assert self._consumer is not None
@@ -274,7 +274,7 @@ class Intake:
             log.info("partition %d: %d frames too old to be fetched", partition.partition, target - position)
             self._consumer.seek(partition, target)
             self._next_offset.pop(partition.partition, None)
-            self._skipped |= {(partition.partition, stream) for stream in streams}
+            self._stepped_over[partition.partition] = GapReason.STALE
 
     def later_commit(self, offsets: dict[int, tuple[int, str]]) -> None:
         """Offsets to commit outside a transaction; from any thread."""

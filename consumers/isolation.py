@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,8 +36,9 @@ class Polled(NamedTuple):
 TakeIn = Callable[[Polled, int], None]
 """Takes a record in; one that was begun so often (0: may be begun) is dead."""
 
-Learn = Callable[[Iterable["ConsumerRecord"]], None]
-"""Before records are taken in: has what must be known of their streams. Raises ServiceError, and nothing is begun."""
+Learn = Callable[["TopicPartition", Sequence["ConsumerRecord"]], None]
+"""Before a partition's next records are taken in: has what must be known of their streams, and of the log before them.
+Raises KafkaError or ServiceError, and nothing is begun."""
 
 
 class Isolation:
@@ -79,8 +80,8 @@ class Isolation:
             KafkaError, ServiceError: it could not be written down, or a stream not learned of. Then nothing may be
                 begun.
         """
-        for records in polled.values():
-            self._learn(records)
+        for partition, records in polled.items():
+            self._learn(partition, records)
         attempts = {
             partition: begun_together(records[0].offset, _log_end(consumer, partition, records), self._settings.queue)
             for partition, records in polled.items()
@@ -124,7 +125,7 @@ class Isolation:
 
     def _begin_apart(self, consumer: "KafkaConsumer", partition: "TopicPartition") -> None:
         held = self._held[partition]
-        self._learn([each.record for each in held])
+        self._learn(partition, [each.record for each in held])
         offset, attempt = held[0].record.offset, self._ledger.attempt(partition.partition)
         known = attempt or Attempt(offset + 1)
         if known.is_condemned(offset, self._settings.tries):

@@ -12,16 +12,15 @@ from typing import Any
 from consumers.attempts import Attempt
 from consumers.cover import covering
 from consumers.entry import Batch, Entry, Partition
-from consumers.positions import Position, Positions, dump_positions
+from consumers.positions import Position, Positions, dump_positions, stepped_over
 from streamer.records import Death, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
-
-_UNREAD = (GapReason.STALE, GapReason.EXPIRED)  # reasons of holes for which the log was stepped over
 
 
 class _PartitionState:
     """seen: as of the last registered entry. committed, offset, attempt: as of the last collected one.
 
-    begun: whether what is under way is written down. owed: whether that is to be taken back if we leave.
+    begun: whether what is under way is written down. owed: whether that is to be taken back if we leave. stepped_over:
+    why a part of the log was not read, the last time that one wasn't.
     """
 
     def __init__(self, positions: Positions, offset: int) -> None:
@@ -30,6 +29,7 @@ class _PartitionState:
         self.committed, self.offset, self.attempt = dict(positions.streams), offset, positions.attempt
         self.complete = positions.complete
         self.begun = self.owed = False
+        self.stepped_over: GapReason | None = None
         self.membership: Any = None
 
     def metadata(self, attempt: Attempt | None) -> str:
@@ -94,33 +94,30 @@ class Ledger:
             if state is not None:
                 state.begun, state.attempt, state.membership, state.owed = True, attempt, membership, owed
 
-    def register(self, entry: Entry, now_ms: int, hole: GapReason) -> bool:
-        """Takes a frame in; returns whether it is to be detected, rather than done already.
-
-        hole: why sequence numbers before this frame are missing, if any are.
-        """
+    def register(self, entry: Entry, now_ms: int) -> bool:
+        """Takes a frame in; returns whether it is to be detected, rather than done already."""
         with self._changed:
             state = self._partitions.get(entry.partition)
             if state is None or entry.partition in self._closing:
                 entry.abandoned = True
                 return False
             state.entries.append(entry)
+            if entry.stepped_over:
+                state.seen, state.stepped_over = stepped_over(state.seen, entry.stepped_over), entry.stepped_over
             if entry.header is None or entry.foreign:
                 entry.done = True
             else:
-                self._place(state, entry, entry.header, now_ms, hole)
+                self._place(state, entry, entry.header, now_ms)
             if entry.done:
                 self._tell(entry)
             return not entry.done
 
-    def _place(
-        self, state: _PartitionState, entry: Entry, header: FrameHeader | EndHeader, now_ms: int, hole: GapReason
-    ) -> None:
+    def _place(self, state: _PartitionState, entry: Entry, header: FrameHeader | EndHeader, now_ms: int) -> None:
         before = state.seen.get(header.stream)
         if before and (header.id < before.next or (before.ended and header.id.epoch == before.next.epoch)):
             entry.done = True  # a repeat: its first copy has the result
             return
-        entry.gaps_before = tuple(self._holes(header.stream, before, header.id, now_ms, hole, state.complete))
+        entry.gaps_before = tuple(self._holes(state, header.stream, header.id, now_ms))
         if isinstance(header, EndHeader):
             entry.outcome = End(self._pipeline, header.stream, header.id, header.captured_ms, header.error)
             entry.position = Position(header.id, ended=True)
@@ -129,21 +126,20 @@ class Ledger:
             entry.position = Position(FrameId(header.id.epoch, header.id.sequence + 1))
         state.seen[header.stream] = entry.position
 
-    def _holes(
-        self, stream: str, before: Position | None, now: FrameId, now_ms: int, hole: GapReason, complete: bool
-    ) -> Iterable[Gap]:
-        expected = FrameId(now.epoch, 0)
+    def _holes(self, state: _PartitionState, stream: str, now: FrameId, now_ms: int) -> Iterable[Gap]:
+        before, expected = state.seen.get(stream), FrameId(now.epoch, 0)
+        hole = (before.unread if before else state.stepped_over) or GapReason.DROPPED
         if before is None:
             # The pipeline meets this stream in the middle: what came before is no longer in the log.
             hole = hole if hole is GapReason.STALE else GapReason.EXPIRED
-            if not complete:
+            if not state.complete:
                 return
         elif before.next.epoch == now.epoch:
             expected = before.next
         elif not before.ended:
             # The old run ended without saying how many frames it had: its producer died.
             yield Gap(self._pipeline, stream, before.next, None, hole, now_ms)
-        elif hole in _UNREAD and now.epoch > before.next.epoch + 1:
+        elif before.unread and now.epoch > before.next.epoch + 1:
             # Whole runs may lie in what was stepped over, of which nobody knows.
             yield Gap(self._pipeline, stream, FrameId(before.next.epoch + 1, 0), None, hole, now_ms)
         if now.sequence > expected.sequence:
@@ -204,6 +200,8 @@ class Ledger:
                 batch.offsets[number] = (state.offset, state.metadata(None))
             return
         for entry in taken:
+            if entry.stepped_over:
+                state.committed = stepped_over(state.committed, entry.stepped_over)
             if entry.position is not None and entry.header is not None:
                 # Moved to the end: the streams that moved last are kept if room is short.
                 state.committed.pop(entry.header.stream, None)

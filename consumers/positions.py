@@ -3,12 +3,12 @@
 So it is exactly as old as the results: one transaction writes both. What was begun behind it stands there as well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
 from consumers.attempts import Attempt
-from streamer.records import FrameId
+from streamer.records import FrameId, GapReason
 from streamer.records.fields import count
 
 # offset.metadata.max.bytes of a broker, unless somebody changed it.
@@ -19,11 +19,13 @@ LIMIT_BYTES = 4096
 class Position:
     """Behind the last frame of a stream that is covered by a result or a gap.
 
-    next: the frame that is expected; ended: its epoch is over, so nothing of it is missing.
+    next: the frame that is expected; ended: its epoch is over, so nothing of it is missing. unread: why a part of the
+    log behind the stream's last record was stepped over, if one was.
     """
 
     next: FrameId
     ended: bool = False
+    unread: GapReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class Positions:
     streams: dict[str, Position]
     complete: bool = True
     attempt: Attempt | None = None
+
+
+def stepped_over(streams: dict[str, Position], reason: GapReason) -> dict[str, Position]:
+    """Behind a part of the log that was not read: it may have held records of every stream."""
+    return {name: replace(position, unread=reason) for name, position in streams.items()}
 
 
 def newest(positions: Positions) -> dict[str, FrameId]:

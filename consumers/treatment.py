@@ -37,7 +37,7 @@ class Treatments:
         self._catalog: Catalog[StreamDefinition] = stream_catalog(kafka)
         self._pipeline = pipeline
         self._known: dict[str, Treatment | None] = {}
-        self._on_partition: dict[int, tuple[list[str], int | None]] = {}
+        self._bounds: dict[int, int | None] = {}
         self._refreshed = 0.0
         self.partitions = 1
 
@@ -89,15 +89,14 @@ class Treatments:
         """
         return self._known.get(stream, _UNDEFINED)
 
-    def on_partition(self, partition: int) -> tuple[list[str], int | None]:
-        """The pipeline's streams on a partition, and the largest age that any of them allows; None: any age."""
-        if partition not in self._on_partition:
+    def bound_on(self, partition: int) -> int | None:
+        """The largest age in ms that any of the pipeline's streams on a partition allows; None: any age."""
+        if partition not in self._bounds:
             streams = [s for s, t in self._known.items() if t and partition_of(s, self.partitions) == partition]
             bounds = [treatment.bound_ms for s in streams if (treatment := self._known[s])]
             unbounded = not bounds or any(bound is None for bound in bounds)
-            largest = None if unbounded else max(bound for bound in bounds if bound is not None)
-            self._on_partition[partition] = (streams, largest)
-        return self._on_partition[partition]
+            self._bounds[partition] = None if unbounded else max(bound for bound in bounds if bound is not None)
+        return self._bounds[partition]
 
     def places(self, stream: str) -> tuple[tuple[Zone, ...], tuple[Line, ...]]:
         """A stream's zones and lines; from any thread."""
@@ -109,7 +108,7 @@ class Treatments:
         return {name for name, treatment in self._known.items() if treatment and treatment.track}
 
     def _learn(self) -> None:
-        self._on_partition.clear()
+        self._bounds.clear()
         for name, definition in self._catalog.definitions.items():
             ours = self._pipeline in definition.pipelines
             patient = definition.freshness == "every" and definition.pace == "fast"

@@ -19,7 +19,7 @@ from consumers.motion_gate import MotionGate
 from consumers.positions import Positions, load_positions
 from engines.detector import open_detector
 from streamer.errors import RecordError
-from streamer.records import Event, GapReason, parse_detection, parse_headers
+from streamer.records import Event, parse_detection, parse_headers
 from streamer.settings import DetectSettings
 from tests.fuzz.near import bytes_near
 from tests.fuzz.records import END, FRAME, changed_headers, follow
@@ -63,7 +63,7 @@ class Worker:
         entry = Entry(0, 7, None, parse_headers(headers, timestamp), jpeg, time.time_ns() // 1_000_000, headers)
         entry.track = True
         assert entry.header is not None
-        if self.ledger.register(entry, entry.polled_ms, GapReason.DROPPED):
+        if self.ledger.register(entry, entry.polled_ms):
             self.chooser.offer(entry.header.stream, entry, None)
         while not self.ledger.wait(0.5):
             assert self.lane.is_alive(), self.lane.failed

@@ -159,7 +159,7 @@ def read_positions(text: str) -> None:
     ledger.open(0, positions)
     for sequence in range(2):
         header = EndHeader("gate", FrameId(1_800_000_000_000, sequence), 1)
-        ledger.register(Entry(0, sequence, None, header, b"", 0), 0, GapReason.DROPPED)
+        ledger.register(Entry(0, sequence, None, header, b"", 0), 0)
     batch = ledger.collect(0)
     assert batch is not None
     assert load_positions(batch.offsets[0][1]).streams.keys() >= {"gate"}

@@ -73,7 +73,7 @@ class Harness:
     def put(self, given: list[Entry]) -> None:
         for one in given:
             assert one.header is not None
-            if self.ledger.register(one, one.polled_ms, GapReason.DROPPED):
+            if self.ledger.register(one, one.polled_ms):
                 self.chooser.offer(one.header.stream, one, None)
 
     @contextmanager

@@ -94,7 +94,7 @@ class Worker:
         self._log, self._poison, self._draw, self._mortal = log, poison, draw, mortal
         self._consumer, self._ledger = Consumer(log), Ledger("main")
         settings = DetectSettings(tries=tries)
-        self._isolation = Isolation(settings, self._ledger, lambda _: None, self._take_in, lambda: None)
+        self._isolation = Isolation(settings, self._ledger, lambda *_: None, self._take_in, lambda: None)
         self._in_hand: list[Entry] = []
         for partition in log.lengths:
             offset, text = log.committed.get(partition, (0, dump_positions({})))
@@ -122,7 +122,7 @@ class Worker:
         number, offset = polled.partition.partition, polled.record.offset
         header = FrameHeader(str(number), FrameId(1, offset), 1, offset, 1, 1, 1, 1, (1, 0, 0, 0, 1, 0))
         entry = Entry(number, offset, 1, header, b"", 0)
-        assert self._ledger.register(entry, 0, GapReason.DROPPED)
+        assert self._ledger.register(entry, 0)
         if begun:
             self._ledger.finish(entry, GapReason.DEAD, "", Death(DeadCause.FATAL, "", begun))
         else:
@@ -201,7 +201,7 @@ def test_who_leaves_alive_takes_the_attempt_back(after: int) -> None:
     for sequence in range(after):
         header = FrameHeader("a", FrameId(1, sequence), 1, sequence, 1, 1, 1, 1, (1, 0, 0, 0, 1, 0))
         entry = Entry(0, 100 + sequence, "member", header, b"", 0)
-        ledger.register(entry, 0, GapReason.DROPPED)
+        ledger.register(entry, 0)
         ledger.finish(entry, Result("main", "a", header.id, 1, 1, 1, ()))
     closing = threading.Thread(target=ledger.close, args=({0}, 10))
     closing.start()

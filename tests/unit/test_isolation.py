@@ -68,7 +68,7 @@ def isolation() -> Isolation:
     ledger = Ledger("main")
     for partition in (SUSPECT, OTHER):
         ledger.open(partition.partition, Positions({}), 5)
-    return Isolation(DetectSettings(), ledger, lambda _: None, lambda *_: None, lambda: None)
+    return Isolation(DetectSettings(), ledger, lambda *_: None, lambda *_: None, lambda: None)
 
 
 def test_others_wait_until_the_suspects_are_through(

@@ -16,7 +16,7 @@ from consumers.ledger import Ledger
 from consumers.motion_gate import MotionGate
 from consumers.positions import Positions
 from engines.detector import Detector, open_detector
-from streamer.records import DeadCause, FrameHeader, FrameId, GapReason, Result
+from streamer.records import DeadCause, FrameHeader, FrameId, Result
 from streamer.settings import DetectSettings
 
 SIDE = 64
@@ -87,7 +87,7 @@ def through(model: Path, patient: bool, count: int = 13) -> tuple[list[Entry], l
     chooser = Chooser(100, ledger.finish)
     entries = [entry(number, patient) for number in range(count)]
     for each in entries:
-        assert ledger.register(each, each.polled_ms, GapReason.DROPPED)
+        assert ledger.register(each, each.polled_ms)
         chooser.offer("file", each, None)
     lane = make_lane(0, detector, settings, chooser, ledger, MotionGate())
     lane.start()

@@ -34,10 +34,10 @@ class Log:
         self.ledger.open(0, positions or Positions({}))
         self.offset = 0
 
-    def put(self, header: Any, hole: GapReason = GapReason.DROPPED, member: str = MEMBER) -> Entry:
-        entry = Entry(0, self.offset, member, header, b"", NOW)
+    def put(self, header: Any, stepped_over: GapReason | None = None, member: str = MEMBER) -> Entry:
+        entry = Entry(0, self.offset, member, header, b"", NOW, stepped_over=stepped_over)
         self.offset += 1
-        self.ledger.register(entry, NOW, hole)
+        self.ledger.register(entry, NOW)
         return entry
 
     def done(self, header: FrameHeader, **options: Any) -> Entry:
@@ -105,7 +105,7 @@ def test_whole_runs_in_a_part_of_the_log_that_was_stepped_over_are_covered(ended
     log.done(frame(0, epoch=10))
     if ended:
         log.put(end(1, epoch=10))
-    log.done(frame(2, epoch=30), hole=reason)
+    log.done(frame(2, epoch=30), stepped_over=reason)
     missing = [f"a 11-0..end {reason.value}"] if ended else [f"a 10-1..end {reason.value}"]
     assert log.committed()[-3:] == [*missing, f"a 30-0..1 {reason.value}", "a 30-2"]
 
@@ -113,8 +113,30 @@ def test_whole_runs_in_a_part_of_the_log_that_was_stepped_over_are_covered(ended
 def test_a_run_right_behind_an_ended_one_leaves_no_room_for_others() -> None:
     log = Log()
     log.put(end(1, epoch=10))
-    log.done(frame(1, epoch=11), hole=GapReason.STALE)
+    log.done(frame(1, epoch=11), stepped_over=GapReason.STALE)
     assert log.committed()[-2:] == ["a 11-0..0 stale", "a 11-1"]
+
+
+@pytest.mark.parametrize("first", [None, frame(0, stream="other"), frame(3)])
+@pytest.mark.parametrize("reason", [GapReason.STALE, GapReason.EXPIRED])
+def test_every_stream_is_told_why_the_log_was_stepped_over(reason: GapReason, first: Any) -> None:
+    """Whoever's record is the first behind it, a stranger's (None) among them."""
+    log = Log()
+    log.done(frame(0))
+    for stream in ("b", "c"):
+        log.put(end(1, epoch=10, stream=stream))
+    log.committed()
+    if first is None:
+        log.put(None, stepped_over=reason)
+    else:
+        log.done(first, stepped_over=reason)
+    for header in (frame(0), frame(3), frame(2, epoch=30, stream="b"), frame(0, epoch=11, stream="c")):
+        log.done(header)
+    why = reason.value
+    expected = [f"a 1-1..2 {why}", "a 1-3", f"b 11-0..end {why}", f"b 30-0..1 {why}", "b 30-2", "c 11-0"]
+    assert [row for row in log.committed() if not row.startswith("other")] == expected
+    log.done(frame(5))
+    assert log.committed() == ["a 1-4..4 dropped", "a 1-5"]
 
 
 def test_neighbouring_gaps_of_one_reason_are_one_record() -> None:
