@@ -29,7 +29,7 @@ class _PartitionState:
         self.committed, self.offset, self.attempt = dict(positions.streams), offset, positions.attempt
         self.complete = positions.complete
         self.begun = self.owed = False
-        self.stepped_over: GapReason | None = None
+        self.stepped_over = next((position.unread for position in positions.streams.values() if position.unread), None)
         self.membership: Any = None
 
     def metadata(self, attempt: Attempt | None) -> str:

@@ -4,6 +4,7 @@ So it is exactly as old as the results: one transaction writes both. What was be
 """
 
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import orjson
 
@@ -59,11 +60,15 @@ def dump_positions(streams: dict[str, Position], complete: bool = True, attempt:
     """Metadata of a committed offset; the streams that moved last come last and are kept if room is short."""
     rows = {name: [p.next.epoch, p.next.sequence, int(p.ended)] for name, p in streams.items()}
     begun = {"attempt": attempt.dump()} if attempt else {}
+    # Those that have not moved since a part of the log was stepped over are the first ones.
+    behind = [position.unread for position in takewhile(lambda position: position.unread, streams.values())]
     while True:
-        text = orjson.dumps({"v": 1, "complete": complete, **begun, "streams": rows}).decode()
+        unread = {"unread": [behind[-1], len(behind)]} if behind else {}
+        text = orjson.dumps({"v": 1, "complete": complete, **begun, **unread, "streams": rows}).decode()
         if len(text) <= LIMIT_BYTES:
             return text
         complete = False
+        behind = behind[1:]
         del rows[next(iter(rows))]
 
 
@@ -73,13 +78,22 @@ def load_positions(text: str | None) -> Positions:
         return Positions({})
     try:
         record = orjson.loads(text)
+        reason, unread = _unread(record.get("unread"))
         streams = {
-            name: Position(FrameId(count(epoch), count(sequence)), bool(ended))
-            for name, (epoch, sequence, ended) in record["streams"].items()
+            name: Position(FrameId(count(epoch), count(sequence)), bool(ended), reason if number < unread else None)
+            for number, (name, (epoch, sequence, ended)) in enumerate(record["streams"].items())
         }
         return Positions(streams, bool(record["complete"]), _attempt(record.get("attempt")))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Positions({}, complete=False)
+
+
+def _unread(row: object) -> tuple[GapReason | None, int]:
+    """Why a part of the log was stepped over, and how many of the streams have not moved since."""
+    match row:
+        case [GapReason.STALE.value | GapReason.EXPIRED.value as reason, int(streams)]:
+            return GapReason(reason), streams
+    return None, 0
 
 
 def _attempt(row: object) -> Attempt | None:

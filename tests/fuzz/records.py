@@ -9,7 +9,7 @@ from consumers.attempts import Attempt
 from consumers.entry import Batch, Entry
 from consumers.follow import Follower, Followers
 from consumers.ledger import Ledger
-from consumers.positions import Position, dump_positions, load_positions, newest
+from consumers.positions import Position, dump_positions, load_positions, newest, stepped_over
 from consumers.tracking.settings import TrackingSettings
 from streamer.catalog import Catalog
 from streamer.errors import RecordError, UsageError
@@ -187,6 +187,7 @@ NUMERALS = (b"0", b"-1", b"1e308", b"inf", b"nan", b"65535", b"%d" % (2**63 - 1)
 NUMERALS += (b"0,0,0,0,0,0", b"-1e9,1e9,3e9,1e9,1e9,1e9", b"1e-300,0,0,0,1e-300,0", b"1_0", b" 7 ", "٣".encode())
 STANDING = {"gate": Position(FRAME.id), "yard": Position(FrameId(3, 0), ended=True)}
 POSITIONS = [dump_positions(STANDING).encode(), dump_positions(STANDING, True, Attempt(9, 7, 5, 2)).encode()]
+POSITIONS.append(dump_positions(stepped_over(STANDING, GapReason.STALE)).encode())
 DEAD = FRAME.to_headers() + dead_headers(Death(DeadCause.FATAL, "ended", 3), "main", (1, 7), FRAME.captured_ms, b"jpeg")
 FAR = [(FRAME.to_headers(), 2**62), (FRAME.to_headers(), -1)]  # times without a date
 LONG = b'{"' + b"9" * 70_000 + b'": 1, "a\\nb": 1}'  # keys are shown in messages, and looked through for addresses

@@ -56,5 +56,30 @@ def test_what_retention_deleted_is_expired_for_every_stream_of_the_partition(rig
     assert outline(rows, ended) == ["0", "1 end", "0-None expired", "0", "1 end"]
 
 
+def test_what_was_skipped_is_stale_also_after_a_take_over(rig: Rig) -> None:
+    fresh, idle, ended = neighbours(rig, 3)
+    rig.define(fresh, idle, ended, freshness="latest")
+    for stream in (fresh, idle):
+        rig.put(header(stream, 0))
+    rig.put_run(ended, 1)
+    with running(rig.settings):
+        rig.detections(lambda rows: _runs(rows, ended) == 1 and outline(rows, idle) == ["0"])
+    for sequence in range(1, 200):
+        rig.put(header(fresh, sequence, age_ms=60_000))
+    for sequence in range(3):
+        rig.put(header(idle, 1 + sequence, age_ms=60_000))
+        rig.put(header(ended, sequence, epoch=5, age_ms=60_000))
+    rig.put(header(fresh, 200))
+    with running(rig.settings):
+        rig.detections(lambda rows: "200" in outline(rows, fresh))
+    rig.put(header(idle, 4))
+    rig.put(end(idle, 1, 5))
+    rig.put_run(ended, 1, epoch=9)
+    with running(rig.settings):
+        rows = rig.detections(lambda rows: _runs(rows, ended) == 2)
+    assert outline(rows, idle) == ["0", "1-3 stale", "4", "5 end"]
+    assert outline(rows, ended) == ["0", "1 end", "0-None stale", "0", "1 end"]
+
+
 def _runs(rows: list[dict[str, object]], stream: str) -> int:
     return sum(row["kind"] == "end" and row["sensorId"] == stream for row in rows)

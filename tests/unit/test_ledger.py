@@ -7,7 +7,7 @@ import pytest
 
 from consumers.entry import Entry
 from consumers.ledger import Ledger
-from consumers.positions import Position, Positions, dump_positions, load_positions
+from consumers.positions import Position, Positions, dump_positions, load_positions, stepped_over
 from streamer.records import DeadCause, Death, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 
 NOW = 1_700_000_000_000
@@ -198,6 +198,38 @@ def test_positions_travel_in_the_offset_and_a_successor_goes_on_from_them() -> N
     for header in (frame(1), frame(2), frame(0, stream="b"), frame(0, epoch=2, stream="b")):
         successor.done(header)
     assert successor.committed() == ["a 1-2", "b 2-0"]
+
+
+@pytest.mark.parametrize("reason", [GapReason.STALE, GapReason.EXPIRED])
+def test_a_successor_knows_why_the_log_was_stepped_over(reason: GapReason) -> None:
+    """Some streams have had no record since: neither a hole of theirs nor whole runs are forgotten."""
+    log = Log()
+    log.done(frame(0))
+    log.put(end(1, epoch=10, stream="b"))
+    log.done(frame(0, stream="c"))
+    log.done(frame(4, stream="c"), stepped_over=reason)
+    batch = log.ledger.collect(NOW)
+    assert batch is not None
+    for _ in range(2):  # also the next one, if the first has nothing to do with them
+        log = Log(load_positions(batch.offsets[0][1]))
+        log.done(frame(5, stream="c"))
+        batch = log.ledger.collect(NOW)
+        assert batch is not None
+    log = Log(load_positions(batch.offsets[0][1]))
+    for header in (frame(3), frame(0, epoch=30, stream="b"), frame(9, stream="c"), frame(5)):
+        log.done(header)
+    why = reason.value
+    expected = [f"a 1-1..2 {why}", "a 1-3", f"b 11-0..end {why}", "b 30-0", "c 1-6..8 dropped", "c 1-9"]
+    assert log.committed() == [*expected, "a 1-4..4 dropped", "a 1-5"]
+
+
+def test_a_part_that_was_not_read_is_remembered_of_the_streams_there_is_room_for() -> None:
+    streams = {f"a-rather-long-name-of-a-camera-{n:04d}": Position(FrameId(NOW, n)) for n in range(100)}
+    streams = stepped_over(streams, GapReason.STALE) | {"moved": Position(FrameId(1, 1))}
+    text = dump_positions(streams)
+    restored = load_positions(text).streams
+    assert len(text) <= 4096
+    assert [restored.pop("moved").unread, *{position.unread for position in restored.values()}] == [None, "stale"]
 
 
 def test_frames_of_another_membership_wait_for_a_transaction_of_their_own() -> None:
