@@ -225,6 +225,8 @@ class Intake:
         dead: Death | None = None
         try:
             header = parse_headers(record.headers, record.timestamp)
+            if record.key != header.stream.encode():  # a stream's order, and that each frame is done once, hang on it
+                raise RecordError(f"not a frame of ours: stream {header.stream} under the key {record.key!r:.80}")
         except RecordError as error:
             self._strangers.inc()
             header, dead = None, Death(DeadCause.STRANGER, str(error))

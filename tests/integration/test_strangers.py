@@ -8,10 +8,11 @@ import pytest
 from kafka import KafkaProducer, codec
 from kafka.record import default_records
 
+from consumers.treatment import partition_of
 from streamer.broker import connect_producer
 from streamer.records import EndHeader, FrameId
 from streamer.topics import topic_names
-from tests.integration.worker_rig import Rig, ends, header, jpeg, outline, running
+from tests.integration.worker_rig import Rig, ends, header, jpeg, outline, read_records, running
 
 
 class NotUtf8(str):
@@ -55,3 +56,25 @@ def test_records_that_can_t_be_read_do_not_stop_the_rest(rig: Rig, monkeypatch: 
         rig.put(EndHeader("a", FrameId(1, 4), 1))
         rows = rig.detections(ends("a"))
     assert outline(rows, "a") == ["0", "1", "2", "3", "4 end"]
+
+
+@pytest.mark.parametrize("key", [b"b", b"c", None])
+def test_a_frame_under_another_key_is_a_strangers(rig: Rig, key: bytes | None) -> None:
+    """Also on the partition of its stream, which a and b share and c does not."""
+    partitions = [partition_of(stream, rig.settings.topics.partitions) for stream in "abc"]
+    assert partitions[0] == partitions[1] != partitions[2]
+    rig.define("a", "b", "c")
+    for sequence in range(3):
+        rig.put(header("a", sequence))
+    for forged in (header("a", 1), header("a", 30), EndHeader("a", FrameId(1, 40), 1)):
+        rig.put_raw(key, jpeg(0), forged.to_headers(), 1)
+    with running(rig.settings):
+        dead = read_records(rig.settings, topic_names(rig.settings.kafka).dead, lambda found: len(found) >= 3)
+        rig.put_run("b", 2)
+        rig.put_run("c", 2)
+        rig.put(header("a", 3))
+        rig.put(EndHeader("a", FrameId(1, 4), 1))
+        rows = rig.detections(ends("a", "b", "c"))
+    assert outline(rows, "a") == ["0", "1", "2", "3", "4 end"]
+    assert outline(rows, "b") == outline(rows, "c") == ["0", "1", "2 end"]
+    assert {dict(record.headers)["dead_cause"] for record in dead} == {b"stranger"}
