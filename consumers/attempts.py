@@ -20,8 +20,7 @@ it down. Its neighbours never are, and a good frame only is if kills from outsid
 One more death may come first: a worker that has long been past its `until` leaves no attempt, so that the normal course
 costs nothing. An engine that is broken for every frame fails as it is loaded, before anything is written down.
 
-All writes are fenced by the group's generation: a worker that was frozen and wakes can't touch the count. Without
-transactions an attempt is not taken back when partitions move between living workers: some frames then go in groups.
+All writes are fenced by the group's generation: a worker that was frozen and wakes can't touch the count.
 """
 
 from dataclasses import dataclass, replace

@@ -17,7 +17,7 @@ from consumers.mirror import Mirror
 from consumers.positions import load_positions, newest
 from consumers.state import StateReader
 from consumers.treatment import Treatments
-from streamer.broker import connect_consumer, poll_group, set_fetch, topic_missing
+from streamer.broker import commit_while_revoked, connect_consumer, poll_group, set_fetch, topic_missing
 from streamer.errors import RecordError, ServiceError
 from streamer.records import DeadCause, Death, EndHeader, FrameHeader, GapReason, parse_headers
 from streamer.settings import Settings
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
     from kafka.consumer.fetcher import ConsumerRecord
 
+    from streamer.broker import Offsets
+
 log = logging.getLogger(__name__)
 
 _POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
@@ -35,7 +37,7 @@ _BUSY_S = 0.08
 _ANY, _MANY = (1, 500), (256 << 10, 50)  # bytes, ms: how much the broker waits for, and how long, until it answers
 _FULL_S = 1.0  # without room for so long, poll for the group's sake only
 _BEHIND_MS = 2000  # beyond a frame's bound: skip to the fresh end of the log rather than read it all
-_LAST_MS = 5_000
+_FLUSH_MS = 5_000
 _REVOKE_S = 3.0  # below the smallest useful session timeout: heartbeats stop meanwhile
 
 
@@ -53,12 +55,13 @@ class Intake:
     ) -> None:
         self._settings, self._ledger, self._chooser, self._followers = settings, ledger, chooser, followers
         self._mirror, self._treatments = mirror, treatments
-        self._isolation = Isolation(settings.detect, ledger, self._learn, self._take_in, self._commit_plain)
+        self._isolation = Isolation(settings.detect, ledger, self._learn, self._take_in, self._flush_plain)
         self._names = topic_names(settings.kafka)
         self._consumer: KafkaConsumer | None = None
         self._next_offset: dict[int, int] = {}
         self._stepped_over: dict[int, GapReason] = {}  # why the log before a partition's next record was not read
-        self._plain: dict[int, tuple[int, str]] = {}
+        self._plain: dict[int, tuple[int, str]] = {}  # offsets outside of transactions, until they are acknowledged
+        self._plain_came = False  # some that no request was made for
         self._plain_lock = threading.Lock()
         self._era = 0  # how often partitions were given up
         self._came = False  # partitions that are not taken over yet
@@ -281,35 +284,65 @@ class Intake:
     def later_commit(self, offsets: dict[int, tuple[int, str]]) -> None:
         """Offsets to commit outside a transaction; from any thread."""
         with self._plain_lock:
-            self._plain |= offsets
+            # Of a partition that was given up meanwhile they are its next owner's to commit.
+            ours = {number: written for number, written in offsets.items() if self._ledger.standing(number) is not None}
+            self._plain |= ours
+            self._plain_came = True
 
-    def _commit_plain(self, wait_ms: int = 0) -> None:
-        """wait_ms: for the broker's answer, when there is no later; else it isn't waited for."""
+    def _commit_plain(self) -> None:
+        """Doesn't wait for the broker's answer."""
+        with self._plain_lock:
+            came, self._plain_came = self._plain_came, False
+            offsets = self._offsets(self._plain)
+        if came and offsets:
+            assert self._consumer is not None
+            self._consumer.commit_async(offsets, self._acknowledged)
+
+    def _flush_plain(self) -> None:
+        """Waits for the answer.
+
+        Raises:
+            KafkaError: they could not be committed.
+        """
+        with self._plain_lock:
+            offsets = self._offsets(self._plain)
+        if offsets:
+            assert self._consumer is not None
+            self._consumer.commit(offsets, timeout_ms=_FLUSH_MS)
+            self._acknowledged(offsets, None)
+
+    def _acknowledged(self, offsets: "Offsets", answer: object) -> None:
+        with self._plain_lock:
+            if isinstance(answer, Exception):
+                log.warning("offsets are not committed yet: %s", answer)
+                self._plain_came = True  # tried again, with what has come since
+                return
+            for partition, written in offsets.items():
+                if self._plain.get(partition.partition) == (written.offset, written.metadata):
+                    del self._plain[partition.partition]
+
+    def _offsets(self, plain: dict[int, tuple[int, str]]) -> "Offsets":
         from kafka import TopicPartition
-        from kafka.errors import KafkaError
         from kafka.structs import OffsetAndMetadata
 
-        with self._plain_lock:
-            plain, self._plain = self._plain, {}
-        if not plain:
-            return
-        assert self._consumer is not None
-        owned = {partition.partition for partition in self._consumer.assignment()}
-        offsets = {
-            TopicPartition(self._names.frames, number): OffsetAndMetadata(offset, text, -1)
-            for number, (offset, text) in plain.items()
-            if number in owned
+        return {
+            TopicPartition(self._names.frames, number): OffsetAndMetadata(*written, -1)
+            for number, written in plain.items()
         }
-        if offsets and not wait_ms:
-            self._consumer.commit_async(offsets)
-        elif offsets:
-            try:
-                self._consumer.commit(offsets, timeout_ms=wait_ms)
-            except KafkaError as error:
-                log.warning("the last offsets are not committed, some results will come again: %s", error)
 
-    def given_up(self, partitions: "set[TopicPartition]", wait_s: float) -> None:
-        """Called by kafka-python in its own thread before it lets go of partitions."""
+    async def revoked(self, partitions: "set[TopicPartition]") -> None:
+        """Called by kafka-python in its own thread before others get partitions: what is done is committed first."""
+        from kafka.errors import KafkaError
+
+        assert self._consumer is not None
+        last = self._offsets(self.given_up(partitions, _REVOKE_S))
+        try:
+            await commit_while_revoked(self._consumer, last, _REVOKE_S)
+        except KafkaError as error:
+            log.warning("the last offsets are not committed, some results will come again: %s", error)
+
+    def given_up(self, partitions: "set[TopicPartition]", wait_s: float) -> dict[int, tuple[int, str]]:
+        """Lets go of partitions; returns the offsets outside of transactions that may not be committed yet."""
         numbers = {partition.partition for partition in partitions}
         with self._era_lock:
             self._era += 1
@@ -320,6 +353,8 @@ class Intake:
             log.warning("partitions %s were taken away before all of their frames were committed", sorted(numbers))
         self._mirror.forget(numbers)
         self._followers.forget(numbers)
+        with self._plain_lock:
+            return {number: self._plain.pop(number) for number in numbers & self._plain.keys()}
 
     def assigned(self, partitions: "set[TopicPartition]") -> None:
         """Called by kafka-python in its own thread; the next `step` takes them over."""
@@ -329,11 +364,8 @@ class Intake:
         log.info("has partitions %s", sorted(partition.partition for partition in partitions))
 
     def close(self) -> None:
-        """Leaves the group; `given_up` is called for what we still have."""
+        """Leaves the group; `revoked` is called for what we still have."""
         if self._consumer is not None:
-            # Without transactions the last offsets go through us: they have to be there before we leave.
-            self._ledger.close({partition.partition for partition in self._consumer.assignment()}, _REVOKE_S)
-            self._commit_plain(wait_ms=_LAST_MS)
             self._consumer.close(autocommit=False, timeout_ms=5_000)
 
 
@@ -350,18 +382,18 @@ def _assignors() -> list[object]:
 
 
 def _listener(intake: Intake) -> object:
-    from kafka import ConsumerRebalanceListener
+    from kafka import AsyncConsumerRebalanceListener
 
-    class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-        def on_partitions_revoked(self, revoked: "set[TopicPartition]") -> None:
+    class Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+        async def on_partitions_revoked(self, revoked: "set[TopicPartition]") -> None:
             if revoked:
-                intake.given_up(revoked, _REVOKE_S)
+                await intake.revoked(revoked)
 
-        def on_partitions_lost(self, lost: "set[TopicPartition]") -> None:
+        async def on_partitions_lost(self, lost: "set[TopicPartition]") -> None:
             if lost:
                 intake.given_up(lost, 0)
 
-        def on_partitions_assigned(self, assigned: "set[TopicPartition]") -> None:
+        async def on_partitions_assigned(self, assigned: "set[TopicPartition]") -> None:
             intake.assigned(assigned)
 
     return Listener()

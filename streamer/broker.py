@@ -155,6 +155,16 @@ def poll(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "Polled"
         return {}
 
 
+async def commit_while_revoked(consumer: "KafkaConsumer", offsets: "Offsets", timeout_s: float) -> None:
+    """`consumer.commit` for a rebalance listener, in whose thread kafka-python (3.0.12) can't wait; no public way.
+
+    Raises:
+        KafkaError: they could not be committed in time.
+    """
+    if offsets:
+        await consumer._coordinator._commit_offsets_sync_async(offsets, timeout_s * 1000)
+
+
 def set_fetch(consumer: "KafkaConsumer", min_bytes: int, max_wait_ms: int) -> None:
     """From its next request on: the broker answers when it has `min_bytes`, or when `max_wait_ms` are over."""
     # No public way (kafka-python 3.0.12); read for each request.

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from kafka import KafkaConsumer
 from kafka.errors import (
     InvalidProducerEpochError,
     KafkaConnectionError,
@@ -186,3 +187,47 @@ def test_at_least_once_without_transactions(rig: Rig) -> None:
         rig.put(EndHeader("a", FrameId(1, 11), 1))
         rows = rig.detections(ends("a"))
     assert outline(rows, "a") == [*map(str, range(11)), "11 end"]
+
+
+def test_without_transactions_a_take_over_between_living_workers_repeats_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if no offset was committed by then."""
+    monkeypatch.setattr(KafkaConsumer, "commit_async", lambda *_, **__: None)
+    plain = changed(rig.settings, transactions=False)
+    streams = [f"s{number}" for number in range(8)]
+    rig.define(*streams)
+    with running(plain, "one"):
+        for stream in streams:
+            for sequence in range(5):
+                rig.put(header(stream, sequence))
+        rig.detections(lambda rows: len(rows) == 40)
+        with running(plain, "two") as second:
+            wait_until(lambda: second._ledger.owns(0) or second._ledger.owns(1) or second._ledger.owns(2))
+            for stream in streams:
+                rig.put(header(stream, 5))
+                rig.put(EndHeader(stream, FrameId(1, 6), 1))
+            rows = rig.detections(ends(*streams))
+    for stream in streams:
+        assert outline(rows, stream) == [*map(str, range(6)), "6 end"]
+
+
+def test_without_transactions_offsets_whose_commit_fails_are_committed_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, failures = KafkaConsumer.commit_async, iter([True])
+    acknowledged: list[object] = []
+
+    def failing(self: KafkaConsumer, offsets: Any, callback: Callable[[Any, Any], None]) -> None:
+        if next(failures, False):
+            callback(offsets, NotCoordinatorError())
+        else:
+            send(self, offsets, lambda *answer: (callback(*answer), acknowledged.append(answer[1])))
+
+    monkeypatch.setattr(KafkaConsumer, "commit_async", failing)
+    rig.define("a")
+    with running(changed(rig.settings, transactions=False)) as worker:
+        rig.put(header("a", 0))
+        wait_until(lambda: acknowledged)
+        assert not next(failures, False)
+        assert worker._intake._plain == {}
