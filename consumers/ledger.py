@@ -15,12 +15,15 @@ from consumers.entry import Batch, Entry, Partition
 from consumers.positions import Position, Positions, dump_positions, stepped_over
 from streamer.records import Death, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 
+_REMEMBERED = 1000  # streams of a partition, if so many have ended: several times what the metadata has room for
+
 
 class _PartitionState:
     """seen: as of the last registered entry. committed, offset, attempt: as of the last collected one.
 
     begun: whether what is under way is written down. owed: whether that is to be taken back if we leave. stepped_over:
-    why a part of the log was not read, the last time that one wasn't.
+    why a part of the log was not read, the last time that one wasn't. forgotten: the newest epoch whose end may not
+    be known any more.
     """
 
     def __init__(self, positions: Positions, offset: int) -> None:
@@ -29,8 +32,18 @@ class _PartitionState:
         self.committed, self.offset, self.attempt = dict(positions.streams), offset, positions.attempt
         self.complete = positions.complete
         self.begun = self.owed = False
+        self.forgotten = 0
         self.stepped_over = next((position.unread for position in positions.streams.values() if position.unread), None)
         self.membership: Any = None
+
+    def forget(self) -> None:
+        """The streams that ended longest ago, now and then: a worker may see new names for ever."""
+        if len(self.committed) <= 2 * _REMEMBERED:
+            return
+        ended = [name for name, position in self.committed.items() if position.ended and self.seen[name] == position]
+        for name in ended[: len(self.committed) - _REMEMBERED]:
+            self.forgotten = max(self.forgotten, self.committed.pop(name).next.epoch)
+            del self.seen[name]
 
     def metadata(self, attempt: Attempt | None) -> str:
         return dump_positions(self.committed, self.complete, attempt)
@@ -132,7 +145,7 @@ class Ledger:
         if before is None:
             # The pipeline meets this stream in the middle: what came before is no longer in the log.
             hole = hole if hole is GapReason.STALE else GapReason.EXPIRED
-            if not state.complete:
+            if not state.complete or now.epoch <= state.forgotten:
                 return
         elif before.next.epoch == now.epoch:
             expected = before.next
@@ -206,6 +219,7 @@ class Ledger:
                 # Moved to the end: the streams that moved last are kept if room is short.
                 state.committed.pop(entry.header.stream, None)
                 state.committed[entry.header.stream] = entry.position
+        state.forget()
         batch.entries += taken
         batch.records += [(number, record) for record in covering(taken, self._pipeline, now_ms)]
         batch.dead += [entry for entry in taken if entry.dead]

@@ -4,7 +4,6 @@ So it is exactly as old as the results: one transaction writes both. What was be
 """
 
 from dataclasses import dataclass, replace
-from itertools import takewhile
 
 import orjson
 
@@ -14,6 +13,7 @@ from streamer.records.fields import count
 
 # offset.metadata.max.bytes of a broker, unless somebody changed it.
 LIMIT_BYTES = 4096
+_BESIDES_BYTES = len(b',"streams":{}') + len(b',"unread":["expired",999]') + len("false") - len("true")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,26 @@ def newest(positions: Positions) -> dict[str, FrameId]:
 
 def dump_positions(streams: dict[str, Position], complete: bool = True, attempt: Attempt | None = None) -> str:
     """Metadata of a committed offset; the streams that moved last come last and are kept if room is short."""
-    rows = {name: [p.next.epoch, p.next.sequence, int(p.ended)] for name, p in streams.items()}
-    begun = {"attempt": attempt.dump()} if attempt else {}
-    # Those that have not moved since a part of the log was stepped over are the first ones.
-    behind = [position.unread for position in takewhile(lambda position: position.unread, streams.values())]
-    while True:
-        unread = {"unread": [behind[-1], len(behind)]} if behind else {}
-        text = orjson.dumps({"v": 1, "complete": complete, **begun, **unread, "streams": rows}).decode()
-        if len(text) <= LIMIT_BYTES:
-            return text
-        complete = False
-        behind = behind[1:]
-        del rows[next(iter(rows))]
+    head: dict[str, object] = {"v": 1, "complete": complete}
+    if attempt:
+        head["attempt"] = attempt.dump()
+    room = LIMIT_BYTES - len(orjson.dumps(head)) - _BESIDES_BYTES
+    rows: list[bytes] = []
+    behind: list[GapReason] = []
+    # From the last one on, and no further than there is room: there may be thousands, and it is done for every commit.
+    for name, position in reversed(streams.items()):
+        row = orjson.dumps({name: [position.next.epoch, position.next.sequence, int(position.ended)]})[1:-1]
+        room -= len(row) + 1
+        if room < 0:
+            head["complete"] = False
+            break
+        rows.append(row)
+        if position.unread:
+            behind.append(position.unread)
+    if behind:
+        # Those that have not moved since a part of the log was stepped over: they are the first ones.
+        head["unread"] = [behind[-1], len(behind)]
+    return (orjson.dumps(head)[:-1] + b',"streams":{' + b",".join(reversed(rows)) + b"}}").decode()
 
 
 def load_positions(text: str | None) -> Positions:

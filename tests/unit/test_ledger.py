@@ -252,6 +252,30 @@ def test_too_many_streams_keep_those_that_moved_last() -> None:
     assert log.committed() == ["one-that-was-left-out 1-7"]  # rather than a gap over what may have results
 
 
+def test_of_any_number_of_streams_only_what_there_is_room_for_is_looked_at() -> None:
+    streams = {f"camera-{n}": Position(FrameId(NOW, n)) for n in range(50_000)}
+    few = dict(list(streams.items())[-500:])
+    assert dump_positions(streams) == dump_positions(few)
+
+
+def test_a_worker_that_sees_new_names_for_ever_forgets_those_that_ended_longest_ago() -> None:
+    log = Log()
+    log.done(frame(0, stream="lives"))
+    for number in range(10_000):
+        log.put(end(0, epoch=number + 1, stream=f"run-{number}"))
+        if number % 100 == 0:
+            log.committed()
+    log.committed()
+    known = log.ledger._partitions[0]
+    assert len(known.seen) == len(known.committed) <= 2000
+    log.done(frame(3, stream="lives"))
+    log.put(end(0, epoch=9_999, stream="run-9998"))  # a repeat
+    log.done(frame(2, epoch=20_000, stream="new"))
+    log.done(frame(2, epoch=3, stream="run-2"))  # nobody knows what of it is done
+    expected = ["lives 1-1..2 dropped", "lives 1-3", "new 20000-0..1 expired", "new 20000-2", "run-2 3-2"]
+    assert log.committed() == expected
+
+
 @pytest.mark.parametrize("text", [None, "", "x", "{}", '{"streams": {"a": 3}}', "[]", '{"streams": {"a": ["x"]}}'])
 def test_foreign_metadata_is_nothing_known(text: str | None) -> None:
     assert load_positions(text).streams == {}
