@@ -186,7 +186,9 @@ class Intake:
             return  # taken away meanwhile
         positions = load_positions(committed.metadata if committed else None)
         # Behind the committed offset, which is given out when the last owner's transaction is over.
-        known = states.load(partition.partition, positions.streams.keys() & self._treatments.tracked())
+        # One that is nowhere would be looked for in all of the topic's partition.
+        wanted = {stream for stream, position in positions.streams.items() if position.has_state}
+        known = states.load(partition.partition, wanted & self._treatments.tracked())
         with self._era_lock:
             # Rebalances run in kafka-python's own thread: what was given up while we asked is not ours.
             if era == self._era:

@@ -7,6 +7,7 @@ decided by order is decided when a frame is registered: repeats, holes, ends.
 import threading
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from consumers.attempts import Attempt
@@ -35,6 +36,19 @@ class _PartitionState:
         self.forgotten = 0
         self.stepped_over = next((position.unread for position in positions.streams.values() if position.unread), None)
         self.membership: Any = None
+
+    def move(self, entry: Entry) -> None:
+        """Behind a frame that is done; the streams that moved last come last."""
+        if entry.stepped_over:
+            self.committed = stepped_over(self.committed, entry.stepped_over)
+        if entry.position is not None and entry.header is not None:
+            before = self.committed.pop(entry.header.stream, None)
+            has_state = before.has_state if before else not self.complete
+            if isinstance(entry.outcome, Result):
+                # What follows a tracked stream's objects writes with each result, and takes it back with the first
+                # result of one that is not tracked any more.
+                has_state = entry.outcome.candidates is not None
+            self.committed[entry.header.stream] = replace(entry.position, has_state=has_state)
 
     def forget(self) -> None:
         """The streams that ended longest ago, now and then: a worker may see new names for ever."""
@@ -213,12 +227,7 @@ class Ledger:
                 batch.offsets[number] = (state.offset, state.metadata(None))
             return
         for entry in taken:
-            if entry.stepped_over:
-                state.committed = stepped_over(state.committed, entry.stepped_over)
-            if entry.position is not None and entry.header is not None:
-                # Moved to the end: the streams that moved last are kept if room is short.
-                state.committed.pop(entry.header.stream, None)
-                state.committed[entry.header.stream] = entry.position
+            state.move(entry)
         state.forget()
         batch.entries += taken
         batch.records += [(number, record) for record in covering(taken, self._pipeline, now_ms)]

@@ -3,7 +3,7 @@
 So it is exactly as old as the results: one transaction writes both. What was begun behind it stands there as well.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -13,7 +13,7 @@ from streamer.records.fields import count
 
 # offset.metadata.max.bytes of a broker, unless somebody changed it.
 LIMIT_BYTES = 4096
-_BESIDES_BYTES = len(b',"streams":{}') + len(b',"unread":["expired",999]') + len("false") - len("true")
+_BESIDES_BYTES = len(b',"states":"","unread":["expired",999],"streams":{}') + len("false") - len("true")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,14 @@ class Position:
     """Behind the last frame of a stream that is covered by a result or a gap.
 
     next: the frame that is expected; ended: its epoch is over, so nothing of it is missing. unread: why a part of the
-    log behind the stream's last record was stepped over, if one was.
+    log behind the stream's last record was stepped over, if one was. has_state: whether topic `state` may hold one of
+    the stream's.
     """
 
     next: FrameId
     ended: bool = False
     unread: GapReason | None = None
+    has_state: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +66,19 @@ def dump_positions(streams: dict[str, Position], complete: bool = True, attempt:
     room = LIMIT_BYTES - len(orjson.dumps(head)) - _BESIDES_BYTES
     rows: list[bytes] = []
     behind: list[GapReason] = []
+    states = 0  # a bit for each row, the last one's first
     # From the last one on, and no further than there is room: there may be thousands, and it is done for every commit.
     for name, position in reversed(streams.items()):
         row = orjson.dumps({name: [position.next.epoch, position.next.sequence, int(position.ended)]})[1:-1]
-        room -= len(row) + 1
+        room -= len(row) + 1 + (len(rows) % 4 == 0)
         if room < 0:
             head["complete"] = False
             break
+        states |= position.has_state << len(rows)
         rows.append(row)
         if position.unread:
             behind.append(position.unread)
+    head["states"] = f"{states:x}"
     if behind:
         # Those that have not moved since a part of the log was stepped over: they are the first ones.
         head["unread"] = [behind[-1], len(behind)]
@@ -87,10 +92,12 @@ def load_positions(text: str | None) -> Positions:
     try:
         record = orjson.loads(text)
         reason, unread = _unread(record.get("unread"))
-        streams = {
-            name: Position(FrameId(count(epoch), count(sequence)), bool(ended), reason if number < unread else None)
-            for number, (name, (epoch, sequence, ended)) in enumerate(record["streams"].items())
-        }
+        states = int(record.get("states", "-1"), 16)  # written before there was this: any of them
+        streams: dict[str, Position] = {}
+        for number, (name, (epoch, sequence, ended)) in enumerate(record["streams"].items(), 1):
+            has_state = bool(states >> len(record["streams"]) - number & 1)
+            reached = FrameId(count(epoch), count(sequence))
+            streams[name] = Position(reached, bool(ended), reason if number <= unread else None, has_state)
         return Positions(streams, bool(record["complete"]), _attempt(record.get("attempt")))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Positions({}, complete=False)

@@ -1,10 +1,12 @@
 """A worker between a real Kafka and a real Redis: what it writes for what it is given."""
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
+from consumers.state import StateReader
 from streamer.errors import StreamerError, UsageError
 from streamer.mirror import Keys, connect_redis
 from streamer.records import EndHeader, FrameId
@@ -191,6 +193,28 @@ def test_tracks_and_events_outlive_the_worker(rig: Rig, killed: bool) -> None:
     assert [event["event"]["type"] for event in events] == ["new", "enter", "leave", "end"]
     with Events(rig.settings, follow=False) as reader:
         assert [event.redis_id for event in reader] == ["1-0", "1-1", "1-2", "1-3"]
+
+
+def test_tracks_are_looked_for_of_streams_that_have_some(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    load, wanted = StateReader.load, set[str]()
+
+    def looking(self: StateReader, partition: int, streams: Collection[str]) -> dict[str, bytes]:
+        wanted.update(streams)
+        return load(self, partition, streams)
+
+    rig.define("a", "b", track=True)
+    rig.define("later")
+    with running(rig.settings):
+        for stream in ("a", "later"):
+            rig.put_run(stream, 2)
+        rig.put(header("b", 0), b"no JPEG")
+        rig.detections(lambda rows: ends("a", "later")(rows) and outline(rows, "b") != [])
+    rig.define("later", track=True)
+    monkeypatch.setattr(StateReader, "load", looking)
+    with running(rig.settings):
+        rig.put_run("b", 1, epoch=2)
+        rig.detections(ends("b"))
+    assert wanted == {"a"}
 
 
 def test_two_workers_share_and_a_clean_stop_hands_over_at_once(rig: Rig) -> None:

@@ -232,6 +232,38 @@ def test_a_part_that_was_not_read_is_remembered_of_the_streams_there_is_room_for
     assert [restored.pop("moved").unread, *{position.unread for position in restored.values()}] == [None, "stale"]
 
 
+def test_a_successor_knows_which_streams_have_a_state() -> None:
+    """Those whose last result was tracked, whatever came behind it."""
+    log = Log()
+    for stream, outcome in (
+        ("plain", Result("main", "plain", FrameId(1, 0), NOW, 64, 48, ())),
+        ("tracked", Result("main", "tracked", FrameId(1, 0), NOW, 64, 48, (), candidates=())),
+        ("refused", GapReason.REFUSED),
+    ):
+        log.ledger.finish(log.put(frame(0, stream=stream)), outcome)
+    log.put(end(1, stream="tracked"))
+    batch = log.ledger.collect(NOW)
+    assert batch is not None
+    restored = load_positions(batch.offsets[0][1])
+    assert {name: position.has_state for name, position in restored.streams.items()} == {
+        "plain": False,
+        "refused": False,
+        "tracked": True,
+    }
+    successor = Log(restored)
+    for stream in ("refused", "tracked"):
+        successor.ledger.finish(successor.put(frame(0, epoch=2, stream=stream)), GapReason.REFUSED)
+    batch = successor.ledger.collect(NOW)
+    assert batch is not None
+    restored = load_positions(batch.offsets[0][1])
+    assert [name for name, position in restored.streams.items() if position.has_state] == ["tracked"]
+
+
+def test_positions_of_an_older_version_say_nothing_about_states() -> None:
+    restored = load_positions('{"v": 1, "complete": true, "streams": {"a": [1, 2, 0], "b": [1, 2, 1]}}')
+    assert all(position.has_state for position in restored.streams.values())
+
+
 def test_frames_of_another_membership_wait_for_a_transaction_of_their_own() -> None:
     log = Log()
     log.done(frame(0))
