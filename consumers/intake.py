@@ -107,8 +107,6 @@ class Intake:
 
     def step(self, timeout_ms: int) -> None:
         """Polls once and hands the frames on."""
-        from kafka.errors import KafkaError
-
         assert self._consumer is not None
         self._treatments.refresh()
         self._commit_plain()
@@ -123,7 +121,14 @@ class Intake:
             self._take_over()
         if self._isolation.active:
             self._isolation.step(self._consumer, timeout_ms)
-            return
+        else:
+            self._poll(timeout_ms)
+
+    def _poll(self, timeout_ms: int) -> None:
+        """Takes in what a poll brings, all of it or nothing: then it comes again."""
+        from kafka.errors import KafkaError
+
+        assert self._consumer is not None
         polled = poll_group(self._consumer, timeout_ms, max_records=_POLL_RECORDS)
         if not polled:
             return
@@ -143,7 +148,13 @@ class Intake:
             self._give_back(ours)
             raise
         for partition, records in ours.items():
-            self._register([Polled(partition, record, membership, polled_ms) for record in records])
+            for record in records:
+                self._take_in(Polled(partition, record, membership, polled_ms))
+        # It asks Kafka, which may fail: by then all that was polled is taken in.
+        for partition, records in ours.items():
+            frames = [record.timestamp for record in records if record.value]
+            if frames:
+                self._skip_if_behind(partition, min(frames), polled_ms)
 
     def _give_back(self, polled: "dict[TopicPartition, list[ConsumerRecord]]") -> None:
         """Has records come again."""
@@ -198,13 +209,6 @@ class Intake:
                 self._stepped_over.pop(partition.partition, None)
                 self._ledger.open(partition.partition, positions, start)
                 self._isolation.opened(partition, positions.attempt)
-
-    def _register(self, polled: list[Polled]) -> None:
-        for each in polled:
-            self._take_in(each)
-        frames = [each.record.timestamp for each in polled if each.record.value]
-        if frames:
-            self._skip_if_behind(polled[0].partition, min(frames), polled[0].polled_ms)
 
     def _learn(self, partition: "TopicPartition", records: "Sequence[ConsumerRecord]") -> None:
         self._treatments.learn((record.key or b"").decode(errors="replace") for record in records)
@@ -277,9 +281,12 @@ class Intake:
         found = self._consumer.offsets_for_times({partition: now_ms - bound_ms - _BEHIND_MS // 2})[partition]
         position = self._consumer.position(partition)
         target = found.offset if found is not None else self._consumer.end_offsets([partition])[partition] - 1
-        if target > position:
+        if position is not None and target > position:
+            try:
+                self._consumer.seek(partition, target)
+            except (ValueError, AssertionError):
+                return  # taken away meanwhile
             log.info("partition %d: %d frames too old to be fetched", partition.partition, target - position)
-            self._consumer.seek(partition, target)
             self._next_offset.pop(partition.partition, None)
             self._stepped_over[partition.partition] = GapReason.STALE
 
