@@ -7,15 +7,16 @@ from typing import Any, cast
 import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.structs import OffsetAndMetadata
 
 from consumers.choose import Chooser
 from consumers.follow import Followers
 from consumers.intake import Intake
 from consumers.ledger import Ledger
 from consumers.mirror import Mirror
-from consumers.positions import Positions
+from consumers.positions import Position, Positions, dump_positions
 from consumers.treatment import Treatment, Treatments
-from streamer.records import FrameHeader, FrameId
+from streamer.records import FrameHeader, FrameId, Gap, GapReason
 from streamer.settings import Settings
 
 PARTITIONS = [TopicPartition("frames", number) for number in range(3)]
@@ -32,6 +33,14 @@ class Consumer:
 
     def group_metadata(self) -> Any:
         return SimpleNamespace(generation_id=1)
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(PARTITIONS)
+
+    def committed(self, partition: TopicPartition, **_: Any) -> Any:
+        """Behind the first five frames."""
+        text = dump_positions({f"s{partition.partition}": Position(FrameId(1, 5))})
+        return OffsetAndMetadata(15, text, -1)
 
     def highwater(self, partition: TopicPartition) -> int:
         return 1000
@@ -59,17 +68,22 @@ class Consumer:
         return answer
 
 
-def records(partition: TopicPartition, age_ms: int = 60_000) -> list[Any]:
-    """Five frames, each of a stream of its partition."""
+def records(partition: TopicPartition, first: int = 0, age_ms: int = 60_000) -> list[Any]:
+    """Five frames of its partition's stream; their offsets are 10 more than their numbers."""
     stream = f"s{partition.partition}"
     headers = [
-        FrameHeader(stream, FrameId(1, n), NOW_MS - age_ms, n, 64, 48, 64, 48, (1, 0, 0, 0, 1, 0)) for n in range(5)
+        FrameHeader(stream, FrameId(1, n), NOW_MS - age_ms, n, 64, 48, 64, 48, (1, 0, 0, 0, 1, 0))
+        for n in range(first, first + 5)
     ]
     return [
         SimpleNamespace(
-            offset=10 + n, key=stream.encode(), value=b"x", headers=each.to_headers(), timestamp=each.captured_ms
+            offset=10 + each.id.sequence,
+            key=stream.encode(),
+            value=b"x",
+            headers=each.to_headers(),
+            timestamp=each.captured_ms,
         )
-        for n, each in enumerate(headers)
+        for each in headers
     ]
 
 
@@ -79,19 +93,23 @@ class Rig:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, consumer: Consumer, start: int = 10) -> None:
         settings, self.ledger = Settings(), Ledger("main")
         stub = SimpleNamespace(
-            refresh=lambda: None, learn=list, of=lambda _: Treatment(500, False), bound_on=lambda _: 500
+            refresh=lambda: None,
+            catch_up=lambda: None,
+            tracked=set,
+            learn=list,
+            of=lambda _: Treatment(500, False),
+            bound_on=lambda _: 500,
         )
         chooser = Chooser(1000, lambda *_: None)
-        nothing = cast(Any, None)
-        self.intake = Intake(
-            *(settings, self.ledger, chooser, cast(Mirror, nothing), cast(Treatments, stub), cast(Followers, nothing))
-        )
+        beside: Any = SimpleNamespace(forget=lambda _: None, check=lambda *_: None, open=lambda *_: {})
+        mirror, followers = cast(Mirror, beside), cast(Followers, beside)
+        self.intake = Intake(settings, self.ledger, chooser, mirror, cast(Treatments, stub), followers)
         self.intake._consumer = cast(Any, consumer)
         for partition in PARTITIONS:
             self.ledger.open(partition.partition, Positions({}), start)
             self.intake._next_offset[partition.partition] = start
-        polls = iter([{partition: records(partition) for partition in PARTITIONS}])
-        monkeypatch.setattr("consumers.intake.poll_group", lambda *_, **__: next(polls, {}))
+        self.polls = [{partition: records(partition) for partition in PARTITIONS}]
+        monkeypatch.setattr("consumers.intake.poll_group", lambda *_, **__: self.polls.pop(0) if self.polls else {})
 
 
 def test_what_is_polled_beside_a_partition_that_can_t_be_skipped_in_is_taken_in(
@@ -126,3 +144,23 @@ def test_old_frames_are_skipped_in_every_partition(monkeypatch: pytest.MonkeyPat
 def test_a_partition_that_is_taken_away_while_old_frames_are_skipped_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(monkeypatch, Consumer(taken_away=True))
     rig.intake.step(0)
+
+
+def test_what_was_skipped_by_then_is_forgotten_with_the_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes back at its committed offset, from which everything is read: a hole there is the producer's."""
+    rig = Rig(monkeypatch, Consumer())
+    rig.intake.step(0)
+    rig.intake.given_up(set(PARTITIONS), 0)
+    rig.intake.assigned(set(PARTITIONS))
+    late = [record for record in records(PARTITIONS[0], first=5, age_ms=0) if record.offset != 15]
+    rig.polls.append({PARTITIONS[0]: late})
+    rig.intake.step(0)
+    for entry in rig.ledger._partitions[0].entries:
+        rig.ledger.finish(entry, GapReason.REFUSED)
+    batch = rig.ledger.collect(NOW_MS)
+    assert batch is not None
+    gaps = [record for _, record in batch.records if isinstance(record, Gap)]
+    assert [(gap.first.sequence, gap.last_sequence, gap.reason) for gap in gaps] == [
+        (5, 5, GapReason.DROPPED),
+        (6, 9, GapReason.REFUSED),
+    ]
