@@ -27,20 +27,35 @@ class State(StrEnum):
 Report = Callable[[State, str], None]
 
 
+class OtherKindError(Exception):
+    """The source is not what it was taken for: a file, or live. live: what it is. Nothing has come of it yet."""
+
+    def __init__(self, live: bool) -> None:
+        super().__init__("live" if live else "a file")
+        self.live = live
+
+
 class Reconnecting:
     """The pictures of a source that is opened again whenever a live one fails or ends. Belongs to one thread.
 
     make: makes the source anew for each connection.
     stop: ends it with the next picture, and a wait at once; close() ends a blocked read, too.
     report: told every change of state, with the reason in one line without credentials ("" or a description).
+    live: what the source is taken for. Everything else was made for that before: see OtherKindError.
 
     Pictures are numbered on over all connections.
     """
 
     def __init__(
-        self, make: Callable[[], Source], settings: ProduceSettings, stop: threading.Event, report: Report
+        self,
+        make: Callable[[], Source],
+        settings: ProduceSettings,
+        stop: threading.Event,
+        report: Report,
+        *,
+        live: bool = True,
     ) -> None:
-        self._make, self._settings, self._stop, self._report = make, settings, stop, report
+        self._make, self._settings, self._stop, self._report, self._live = make, settings, stop, report, live
         self._backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s)
         self._source: Source | None = None
         self._lock = threading.Lock()  # a source that is made while close() runs must be closed as well
@@ -67,6 +82,7 @@ class Reconnecting:
 
         Raises:
             SourceUnusableError: it can't ever work.
+            OtherKindError: the first connection found the source to be of the other kind.
             SourceError: a finite source broke off, or a live one failed reconnect_attempts times in a row.
         """
         while not self._stop.is_set():
@@ -85,14 +101,15 @@ class Reconnecting:
             source = self._make()
             self._hold(source)
             source.open()
+            self._agree(source)
             yield from self._numbered(source, start_index)
-            if source.live:
+            if self._live:
                 raise SourceError("the source ended the connection")
         except SourceError as error:
             if self._stop.is_set():
                 return None  # closing a source makes it fail in many ways, none of them news
             self._failures += 1
-            if self._is_final(error, source):
+            if source is None or self._is_final(error):
                 self._report(State.FAILED, mask(str(error)))
                 raise
             return mask(str(error))
@@ -102,9 +119,17 @@ class Reconnecting:
             self._report(State.ENDED, "")
         return None
 
+    def _agree(self, source: Source) -> None:
+        if source.live == self._live:
+            return
+        if not self._worked:
+            raise OtherKindError(source.live)
+        # A playlist that is finished when we come back: what it holds was shown, and it may be live again.
+        raise SourceError("the server has ended the stream, what it offers now is a recording")
+
     def _numbered(self, source: Source, start_index: int) -> Iterator[Picture]:
         """The source's pictures, numbered on from the last connection's if it is live."""
-        base = self._next_index if source.live else 0
+        base = self._next_index if self._live else 0
         began: float | None = None
         try:
             for picture in source.pictures(start_index):
@@ -120,8 +145,8 @@ class Reconnecting:
             if began is not None:
                 self._backoff.worked(time.monotonic() - began)
 
-    def _is_final(self, error: SourceError, source: Source | None) -> bool:
-        if source is None or not source.live or isinstance(error, LoginRefusedError):
+    def _is_final(self, error: SourceError) -> bool:
+        if not self._live or isinstance(error, LoginRefusedError):
             return True
         # What has worked once can work again: an address that is gone for now is a server that restarts.
         if isinstance(error, SourceUnusableError) and not self._worked:

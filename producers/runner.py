@@ -17,7 +17,7 @@ from producers.pacing import Pacer
 from producers.picture import Picture
 from producers.position import Start, start_anew
 from producers.publisher import Publisher, unix_ms
-from producers.reconnect import Reconnecting, State
+from producers.reconnect import OtherKindError, Reconnecting, State
 from producers.sampling import Sampler
 from producers.sources.registry import open_source
 from producers.sources.source import Source
@@ -52,7 +52,8 @@ class Treatment:
 class Runner:
     """Runs one stream until its source ends, fails for good, or stop() is called.
 
-    live: of its source: whether frames that find no room are dropped rather than waited for.
+    live: what its source is taken for: its frames are dropped rather than waited for, and come at their own pace.
+    found_live: what the source is if that was wrong; then nothing was published, and a runner made for it must follow.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Runner:
         self.state, self.reason = State.CONNECTING, ""
         self._treatment, self._start, self._publisher, self._settings = treatment, start, publisher, settings
         self._live = live
+        self.found_live: bool | None = None
         self._stop = threading.Event()
         self._ending = ""
         self._again = False
@@ -129,6 +131,9 @@ class Runner:
         assert self._lane is not None
         try:
             self._rounds(self._lane)
+        except OtherKindError as found:
+            self.found_live = found.live
+            log.info("is %s: opened again as such", found, extra={"stream": self.stream})
         except (SourceError, UsageError) as error:
             self._fail(self._lane, mask(str(error)))
         except Exception as error:  # the thread's edge: the other streams go on, this one says why it does not
@@ -163,7 +168,7 @@ class Runner:
         definition = self.definition
         sampler = Sampler(definition.fps, start.after)
         pacer = None if self._live or definition.pace == "fast" else Pacer(self._stop)
-        source = self._source = Reconnecting(self._open, self._settings, self._stop, self._heard)
+        source = self._source = Reconnecting(self._open, self._settings, self._stop, self._heard, live=self._live)
         metrics.FAULTS.labels(self.stream).set_function(lambda: source.faults)
         made_for, encoder = None, None
         with closing(cast("Generator[Picture, None, None]", source.pictures(start.index))) as pictures:

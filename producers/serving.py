@@ -46,6 +46,7 @@ class Serving:
         self._over: set[str] = set()
         self.anew = False
         self._had_ended: dict[str, Defined] = {}  # found to be over before they were started
+        self._kinds: dict[str, tuple[StreamDefinition, bool]] = {}  # live or not, where only opening could tell
 
     @property
     def runners(self) -> Mapping[str, Runner]:
@@ -59,6 +60,7 @@ class Serving:
         except ServiceError as error:
             log.warning("network sizes are not known: %s", error)
         self._reap()
+        self._kinds = {stream: kind for stream, kind in self._kinds.items() if stream in wanted}
         self._stop(self._runners.keys() - wanted.keys(), REMOVED)
         paused = {stream for stream, defined in wanted.items() if defined.definition.paused}
         self._stop(paused & self._runners.keys(), "")
@@ -105,6 +107,9 @@ class Serving:
                 self._begin(new[stream], last.get(stream), kind)
 
     def _is_live(self, definition: StreamDefinition) -> bool:
+        opened, live = self._kinds.get(definition.id, (None, True))
+        if opened and not _differ(opened, definition, SAME_SOURCE):
+            return live
         try:
             return open_source(definition, self._settings.produce).live
         except SourceError:
@@ -128,11 +133,16 @@ class Serving:
         return Treatment(definition, self._sizes.of(definition))
 
     def _reap(self) -> None:
-        for stream, runner in self._runners.items():
-            if runner.over and stream not in self._over:
-                self._over.add(stream)
-                if runner.state is State.ENDED:
-                    self._finished(runner.definition)
+        for stream, runner in list(self._runners.items()):
+            if not runner.over or stream in self._over:
+                continue
+            if runner.found_live is not None:  # started again with all that is new
+                self._kinds[stream] = runner.definition, runner.found_live
+                self._end([stream], Deadline(STOP_S), "")
+                continue
+            self._over.add(stream)
+            if runner.state is State.ENDED:
+                self._finished(runner.definition)
 
     def _stop(self, streams: Iterable[str], ending: str) -> None:
         self._end(list(streams), Deadline(STOP_S), ending)

@@ -101,7 +101,9 @@ class Supervisor:
 
     def _all_over(self, wanted: Mapping[str, Defined]) -> bool:
         runners = self._serving.runners
-        return wanted.keys() == runners.keys() and all(runner.over for runner in runners.values())
+        # One that found its source to be of the other kind is about to be started again.
+        over = all(runner.over and runner.found_live is None for runner in runners.values())
+        return over and wanted.keys() == runners.keys()
 
     def _waiting(self) -> Mapping[Lane, Collection[str]]:
         return {

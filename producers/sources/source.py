@@ -9,7 +9,8 @@ from producers.picture import Picture
 class Source(Protocol):
     """One run of one source, from open to close. Belongs to one thread, but for `close`.
 
-    live: pictures come at the source's own pace and are gone if nobody takes them; its end is a disconnect.
+    live: pictures come at the source's own pace and are gone if nobody takes them; its end is a disconnect. Before
+        open(): what it probably is.
     faults: packets and pictures so far that could not be decoded.
     """
 

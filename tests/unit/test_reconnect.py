@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from producers.picture import Picture
-from producers.reconnect import Reconnecting, State
+from producers.reconnect import OtherKindError, Reconnecting, State
 from producers.sources.container import LoginRefusedError
 from streamer.errors import SourceError, SourceUnusableError
 from tests.clips import quick_settings
@@ -64,7 +64,8 @@ def run(
             stop.set()
 
     numbers = []
-    source = Reconnecting(make, quick_settings(reconnect_min_s=0.01, reconnect_max_s=0.02, **settings), stop, report)
+    quick = quick_settings(reconnect_min_s=0.01, reconnect_max_s=0.02, **settings)
+    source = Reconnecting(make, quick, stop, report, live=live)
     try:
         for picture in source.pictures(start):
             numbers.append(picture.index)
@@ -108,6 +109,31 @@ def test_finite_sources_are_not(
     scripts: list[Script], numbers: list[int], states: list[State], raised: Exception | None
 ) -> None:
     assert run(scripts, live=False, start=1) == (numbers, states, raised)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_source_that_is_of_another_kind_than_it_looked_gives_nothing(live: bool) -> None:
+    stop, source = threading.Event(), Scripted(live, None, 3, None)
+    pictures = Reconnecting(lambda: source, quick_settings(), stop, lambda *_: None, live=not live).pictures()
+    with pytest.raises(OtherKindError) as found:
+        next(pictures)
+    assert found.value.live is live
+    assert source.closed.is_set()
+
+
+def test_what_a_finished_stream_leaves_behind_is_not_played_again() -> None:
+    stop, reasons = threading.Event(), list[str]()
+    sources = iter([Scripted(True, None, 2, None), Scripted(False, None, 9, None), Scripted(True, None, 2, None)])
+
+    def report(state: State, reason: str) -> None:
+        reasons.append(reason)
+        if "recording" in "".join(reasons) and state is State.RUNNING:
+            stop.set()
+
+    quick = quick_settings(reconnect_min_s=0.01, reconnect_max_s=0.02)
+    pictures = Reconnecting(lambda: next(sources), quick, stop, report).pictures()
+    assert [picture.index for picture in pictures] == [0, 1, 2]
+    assert sum("what it offers now is a recording" in reason for reason in reasons) == 1
 
 
 def test_attempts_in_a_row_are_limited_if_wanted() -> None:
