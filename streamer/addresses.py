@@ -1,4 +1,4 @@
-"""Credentials in addresses: references resolved only where they are used, masked wherever they are shown."""
+"""Credentials in addresses and options: references resolved only where they are used, masked where they are shown."""
 
 import os
 import re
@@ -11,12 +11,19 @@ from streamer.errors import UsageError
 # and once, and the scheme is none of the pattern, or a line of 100 kB that somebody else wrote takes seconds.
 _WORD = re.compile(r"\S+")
 _SCHEME = "://"
-# Tokens in query strings: ?token=..., &X-Amz-Signature=...
-_QUERY_SECRET = re.compile(
-    r"(?P<name>[?&][\w.-]*(?:token|passw(?:or)?d|pwd|secret|signature|credential|api_?key|auth|sig)=)[^&\s'\"#<>]+",
+# Tokens and passwords by name, in query strings and in paths: ?token=..., &X-Amz-Signature=..., /user=a_password=...
+# A name begins at one of the characters that it can't go on with, or a long line of them takes seconds.
+_NAMED_SECRET = re.compile(
+    r"(?P<name>[?&/;_][a-z0-9.-]*(?:token|pass?|passw(?:or)?d|passphrase|pwd|psw|secret|signature|credential"
+    r"|(?:api|access)[_-]?key|auth|sig)=)[^&\s'\"#<>\0]+",
     re.IGNORECASE,
 )
+_SECRET_OPTION = re.compile(
+    r".*(pass|secret|token|cookie|credential|cryptokey|decryption_key).*|key|srtp_.*_params", re.IGNORECASE | re.DOTALL
+)
+_SECRET_HEADER = re.compile(r"[^:]*(auth|cookie|token|secret|passw|key)[^:]*:", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$\{(?P<name>[^}]*)\}")
+_HIDDEN = "\0"  # stands for a reference; no address holds one
 MASK = "***"
 _LONGEST_SECRET = 65_536  # bytes: whoever names a device instead of a file gets no endless one
 
@@ -27,7 +34,7 @@ def mask(text: str) -> str:
     >>> mask("rtsp://admin:s3cret@10.0.0.7/live failed")
     'rtsp://***@10.0.0.7/live failed'
     """
-    return _QUERY_SECRET.sub(rf"\g<name>{MASK}", _WORD.sub(_without_userinfo, text))
+    return _NAMED_SECRET.sub(rf"\g<name>{MASK}", _WORD.sub(_without_userinfo, text))
 
 
 def _without_userinfo(word: re.Match[str]) -> str:
@@ -48,10 +55,23 @@ def _at_userinfo(word: str) -> tuple[str, str | None, str]:
 
 
 def has_credentials(address: str) -> bool:
-    """Whether `address` itself holds a password or token, rather than a reference (`${NAME}`) to one."""
-    bare = _REFERENCE.sub("", address)
-    userinfo = _at_userinfo(bare)[1] or ""
-    return bool(userinfo.partition(":")[2]) or _QUERY_SECRET.search(bare) is not None
+    """Whether `address` itself holds a password or token, rather than a reference (`${NAME}`) to one.
+
+    A user without a password may be a token.
+    """
+    bare = _REFERENCE.sub(_HIDDEN, address)
+    user, _, password = (_at_userinfo(bare)[1] or "").partition(":")
+    alone = "" if "/" in user else user  # with a slash, the @ belongs to the path
+    return bool((password or alone).replace(_HIDDEN, "")) or _NAMED_SECRET.search(bare) is not None
+
+
+def option_has_credentials(name: str, value: str) -> bool:
+    """Whether FFmpeg's option `name` with this value holds a password, token or key that is no reference."""
+    if has_credentials(value):
+        return True
+    if name.lower() == "headers":
+        return any(_SECRET_HEADER.match(line) and not _REFERENCE.search(line) for line in value.splitlines())
+    return bool(value) and not _REFERENCE.search(value) and _SECRET_OPTION.fullmatch(name) is not None
 
 
 def resolve(address: str) -> str:
@@ -68,7 +88,8 @@ def resolve(address: str) -> str:
         try:
             return os.environ[name]
         except KeyError:
-            raise UsageError(f"{mask(address)} refers to ${{{name}}}: set the environment variable {name}") from None
+            shown = " ".join(mask(address).split())  # options may hold lines
+            raise UsageError(f"{shown} refers to ${{{name}}}: set the environment variable {name}") from None
 
     return _REFERENCE.sub(value, address)
 

@@ -2,7 +2,8 @@
 
 In the group `streamer.sources`, an entry point's name is the scheme of the addresses it serves (`rtsp` serves
 rtsp://…, `synthetic` serves synthetic:…) or one of `file`, `folder` and `device` for paths. It names a factory
-`(definition, address, settings) -> Source`, where `address` is `definition.source` with its credentials filled in.
+`(definition, address, settings) -> Source`, where `address` is `definition.source` with its credentials filled in, as
+they are in `definition.options`.
 """
 
 import re
@@ -35,15 +36,17 @@ def open_source(definition: StreamDefinition, settings: ProduceSettings) -> Sour
     """
     try:
         address = resolve(definition.source)
+        options = {name: resolve(value) for name, value in definition.options.items()}
     except UsageError as error:
         raise SourceUnusableError(str(error)) from None
+    filled = definition.model_copy(update={"options": options})
     factories = _factories()
     try:
         kind = _kind(address, set(factories))
         if kind not in factories:
             known = ", ".join(sorted(factories))
             raise SourceUnusableError(f"{mask(definition.source)}: no source is called {kind!r}; there are: {known}")
-        return cast(Factory, factories[kind].load())(definition, address, settings)
+        return cast(Factory, factories[kind].load())(filled, address, settings)
     except (OSError, ValueError) as error:
         # A name that no file system takes, or brackets that close no address.
         raise SourceUnusableError(f"{mask(definition.source)}: not an address: {type(error).__name__}") from None

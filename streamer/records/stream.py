@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from streamer.addresses import has_credentials
+from streamer.addresses import has_credentials, option_has_credentials
 from streamer.errors import UsageError
 from streamer.records.identity import check_name
 
@@ -15,6 +15,10 @@ _FRESHNESS = re.compile(r"latest|every|bounded:(?P<ms>[1-9]\d{0,6})(ms)?")
 _CONTROL = re.compile(r"[\0-\x1f\x7f\ud800-\udfff]")
 _TRACKED_S = 2.0  # a track without boxes ends after three seconds
 _SHOWN = 20  # mistakes of one definition
+_REFER = (
+    "and this record can be read by many: put it into an environment variable of the producer and write ${NAME}, "
+    "or into a file and write ${file:PATH}"
+)
 _SIZE = re.compile(r"(?P<width>[1-9]\d{1,4})x(?P<height>[1-9]\d{1,4})")
 
 
@@ -44,11 +48,15 @@ def _no_credentials(source: str) -> str:
     if _CONTROL.search(source):
         raise ValueError("a control character can't be part of an address or file name here")
     if has_credentials(source):
-        raise ValueError(
-            "it holds a password, and this record can be read by many: put it into an environment "
-            "variable of the producer and write ${NAME}, or into a file and write ${file:PATH}"
-        )
+        raise ValueError(f"it holds a password or token, {_REFER}")
     return source
+
+
+def _no_credentials_in_options(options: dict[str, str]) -> dict[str, str]:
+    for name, value in options.items():
+        if option_has_credentials(name, value):
+            raise ValueError(f"{shown_key(name)} holds a password, token or key, {_REFER}")
+    return options
 
 
 class _Record(BaseModel):
@@ -129,7 +137,9 @@ class StreamDefinition(_Record):
         description="file, folder of pictures, rtsp://, http(s)://, /dev/video0 or synthetic:; "
         "credentials as references only, e.g. rtsp://${CAM_USER}:${CAM_PASSWORD}@host/live",
     )
-    options: dict[str, str] = Field(default_factory=dict, description="FFmpeg options, e.g. rtsp_transport = udp")
+    options: Annotated[dict[str, str], AfterValidator(_no_credentials_in_options)] = Field(
+        default_factory=dict, description="FFmpeg options, e.g. rtsp_transport = udp; credentials as references only"
+    )
     video: int = Field(0, ge=0, description="which of the source's video streams, counted from 0")
     fps: float | None = Field(None, gt=0, le=1000, description="sampled down to this rate; none: every frame")
     rotate: Literal[0, 90, 180, 270] = Field(0, description="degrees clockwise, on top of the file's own rotation")

@@ -45,6 +45,7 @@ VARIABLES = {
 ADDRESSES = (
     f"rtsp://admin:{SECRET}@10.0.0.7:554/live?channel=1",
     f"https://[2001:db8::1]:8443/clip.mp4?token={SECRET}",
+    f"rtsp://10.0.0.7/user=admin_password={SECRET}_channel=1_stream=0.sdp",
     "rtsp://${FUZZ_USER}:${FUZZ_PASSWORD}@camera/live",
     "http://${file:FOLDER/secret}@camera/live",
     "file:///tmp/a%20clip.mp4",

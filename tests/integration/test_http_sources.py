@@ -162,6 +162,13 @@ def test_a_server_that_ends_or_stalls(camera: str) -> None:
         list(opened(f"http://{LOGIN}@{camera}/stall").pictures())
 
 
+def test_a_credential_of_an_option_is_filled_in(camera: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMERA_LOGIN", base64.b64encode(LOGIN.encode()).decode())
+    source = opened(f"http://{camera}/video", options={"headers": "Authorization: Basic ${CAMERA_LOGIN}"})
+    assert "mjpeg" in source.describe()
+    source.close()
+
+
 def test_refusals(files: tuple[Path, str], camera: str) -> None:
     folder, url = files
     (folder / "page.html").write_text("<html>no camera</html>" * 100)
