@@ -1,6 +1,7 @@
 """How large pictures must be for transport `network`: what the stream's pipelines say on topic `pipelines`."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from streamer.catalog import pipeline_catalog
@@ -28,8 +29,11 @@ class NetworkSizes:
         if not any(definition.transport == "network" for definition in definitions):
             return
         if self._catalog is None:
-            catalog = pipeline_catalog(self._kafka)
-            catalog.open()
+            with ExitStack() as undo:
+                catalog = pipeline_catalog(self._kafka)
+                undo.callback(catalog.close)  # its connection has a thread, and this is tried again and again
+                catalog.open()
+                undo.pop_all()
             self._catalog = catalog
         self._catalog.refresh()
 
