@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_consumer, poll_group, topic_missing
+from streamer.broker import connect_consumer, kafka_error, poll_group, topic_missing
 from streamer.errors import UsageError
 from streamer.records.stream import StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
@@ -73,7 +73,7 @@ class Assignment:
         """Takes in what is new; returns all streams that are ours now.
 
         Raises:
-            AuthorizationError: Kafka refuses us; all else may pass, and costs no more than what is new.
+            ServiceError: Kafka refuses us; all else may pass, and costs no more than what is new.
         """
         from kafka.errors import AuthorizationError, KafkaError
 
@@ -83,8 +83,8 @@ class Assignment:
                 for record in records:
                     self._apply(self._defined[partition], record)
             self._note_ends()
-        except AuthorizationError:
-            raise
+        except AuthorizationError as error:
+            raise kafka_error(self._kafka, error) from error
         except KafkaError as error:
             log.warning("new streams wait, their topic can't be read: %s", error)
             time.sleep(timeout_ms / 1000)

@@ -38,13 +38,21 @@ class Catalog(Generic[T]):
         """Reads everything that the topic holds now.
 
         Raises:
-            ServiceError: the topic does not exist or can't be read in time.
+            ServiceError: the topic does not exist, is not for us, or can't be read in time.
         """
-        from kafka import TopicPartition
+        from kafka.errors import KafkaError
 
         # Definitions change rarely: the broker answers when there is one, not ten times a second.
         consumer = connect_consumer(self._kafka, fetch_max_wait_ms=5000)
         self._consumer = consumer
+        try:
+            self._begin(consumer, timeout_s)
+        except KafkaError as error:
+            raise kafka_error(self._kafka, error) from error
+
+    def _begin(self, consumer: "KafkaConsumer", timeout_s: float) -> None:
+        from kafka import TopicPartition
+
         numbers = consumer.partitions_for_topic(self._topic)
         if not numbers:
             raise topic_missing(self._kafka, self._topic)
@@ -68,7 +76,7 @@ class Catalog(Generic[T]):
                 ends = asking.end_offsets(list(self._consumer.assignment()))
             return self._read_to(ends, timeout_s)
         except KafkaError as error:
-            raise kafka_error(self._kafka, error) from None
+            raise kafka_error(self._kafka, error) from error
 
     def _read_to(self, ends: "Mapping[TopicPartition, int]", timeout_s: float) -> set[str]:
         assert self._consumer is not None
@@ -80,11 +88,21 @@ class Catalog(Generic[T]):
         return changed
 
     def refresh(self, timeout_ms: int = 0) -> set[str]:
-        """Takes in what is new; returns the keys that changed."""
+        """Takes in what is new; returns the keys that changed.
+
+        Raises:
+            ServiceError: it can't be read.
+        """
+        from kafka.errors import KafkaError
+
         if self._consumer is None:
             raise RuntimeError("open() comes first")
         changed: set[str] = set()
-        for records in poll(self._consumer, timeout_ms).values():
+        try:
+            polled = poll(self._consumer, timeout_ms)
+        except KafkaError as error:
+            raise kafka_error(self._kafka, error) from error
+        for records in polled.values():
             for record in records:
                 key = (record.key or b"").decode(errors="replace")
                 changed.add(key)

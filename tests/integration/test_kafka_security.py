@@ -4,12 +4,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from producers.assignment import Assignment
 from streamer.broker import connect_admin, connect_consumer, connect_producer, kafka_error
 from streamer.broker_probe import refusal
 from streamer.catalog import stream_catalog, write_definition
@@ -24,6 +26,7 @@ from streamer.stack.process import launch, stop
 from streamer.topics import topic_names
 from streamer.topics_admin import check_topics, create_topics
 from tests.integration.certificates import Certificate, make_authority, make_certificate
+from tests.integration.producer_rig import eventually, process
 
 PASSWORD = "right = 1"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required"
@@ -203,12 +206,12 @@ def test_a_broker_without_login_says_so(stack: Addresses) -> None:
         connect_admin(kafka)
 
 
-def grant(broker: Secured, topic_prefix: str) -> None:
-    """Lets poor write and read topics with this prefix, and nothing else."""
+def grant(broker: Secured, topic_prefix: str, *rights: str) -> None:
+    """Lets poor do this with topics with this prefix, and nothing else."""
     from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
     pattern = ResourcePattern(ResourceType.TOPIC, topic_prefix, ACLResourcePatternType.PREFIXED)
-    operations = (ACLOperation.DESCRIBE, ACLOperation.READ, ACLOperation.WRITE)
+    operations = [ACLOperation[right] for right in rights]
     admin = connect_admin(broker.settings())
     admin.create_acls([ACL("User:poor", "*", operation, ACLPermissionType.ALLOW, pattern) for operation in operations])
     admin.close()
@@ -227,18 +230,14 @@ def read(kafka: KafkaSettings) -> None:
 
 
 def join_group(kafka: KafkaSettings) -> None:
-    from kafka.errors import KafkaError
-
-    consumer = connect_consumer(kafka, group_id=topic_names(kafka).producer_group())
+    assignment = Assignment(kafka, lambda streams: None)
+    assignment.open()
     try:
-        consumer.subscribe([topic_names(kafka).streams])
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            consumer.poll(100)
-    except KafkaError as error:
-        raise kafka_error(kafka, error) from None
+            assignment.poll(100)
     finally:
-        consumer.close()
+        assignment.close()
 
 
 def begin_transaction(kafka: KafkaSettings) -> None:
@@ -285,11 +284,16 @@ def test_doctor_names_missing_rights_by_role(broker: Secured, prefixes: dict[str
 
 @pytest.fixture(scope="module")
 def prefixes(broker: Secured) -> dict[str, str]:
-    """Topics that poor may not touch, and topics that it may write and read."""
-    made = {"closed": "closed.", "open": "open."}
+    """Topics that poor may not touch, that it may write and read, and that it may only see."""
+    made = {"closed": "closed.", "open": "open.", "seen": "seen."}
     for prefix in made.values():
         create_topics(Settings(kafka=broker.settings(topic_prefix=prefix)))
-    grant(broker, made["open"])
+    grant(broker, made["open"], "DESCRIBE", "READ", "WRITE")
+    grant(broker, made["seen"], "DESCRIBE")
+    write(broker.settings(topic_prefix=made["seen"]))
+    with closing(connect_consumer(broker.settings("poor"))) as poor:
+        for name in ("open", "seen"):  # rights take effect a moment after they are granted
+            eventually(lambda topic=f"{made[name]}streams": poor.partitions_for_topic(topic), "poor sees its topics")
     return made
 
 
@@ -298,6 +302,7 @@ def prefixes(broker: Secured) -> dict[str, str]:
     [
         ("closed", write, "poor has no right to topic closed.streams: grant Describe, and Read or Write"),
         ("closed", read, "poor has no right to topic closed.streams"),
+        ("seen", read, "poor has no right to topic seen.streams: grant Describe, and Read or Write"),
         ("closed", check, "poor has no right to topic closed."),
         ("open", check, "no right to the settings of topic open.frames: grant DescribeConfigs"),
         ("open", join_group, "poor has no right to group open.producers: grant Read on it"),
@@ -310,6 +315,16 @@ def test_a_missing_right_is_named(
     with pytest.raises(ServiceError) as raised:
         act(broker.settings("poor", topic_prefix=prefixes[topics]))
     assert expected in str(raised.value)
+
+
+def test_a_producer_without_its_group_ends_with_one_line(
+    broker: Secured, prefixes: dict[str, str], tmp_path: Path
+) -> None:
+    settings = Settings(kafka=broker.settings("poor", topic_prefix=prefixes["open"]))
+    with process(settings, tmp_path / "log", "produce") as running:
+        assert running.wait() == 3
+    assert "Traceback" not in running.said
+    assert "poor has no right to group open.producers: grant Read on it" in running.said.splitlines()[-1]
 
 
 def test_rights_to_topics_are_enough_to_define_streams(broker: Secured, prefixes: dict[str, str]) -> None:
