@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_consumer, poll
+from streamer.broker import connect_consumer, kafka_error, poll
 from streamer.errors import RecordError, ServiceError
 from streamer.lifecycle import Deadline
 from streamer.records.frame import EndHeader, FrameHeader, parse_headers
@@ -108,7 +108,7 @@ def find_positions(
             partition = TopicPartition(topic_names(settings.kafka).frames, number)
             found |= _scan(consumer, partition, names, deadline)
     except KafkaError as error:
-        raise ServiceError(f"topic {topic_names(settings.kafka).frames} could not be read: {error}") from None
+        raise kafka_error(settings.kafka, error) from error
     finally:
         consumer.close()
     return found

@@ -11,6 +11,7 @@ from producers.publisher import Publisher, unix_ms
 from producers.reconnect import State
 from producers.runner import SAME_OPENING, SAME_SOURCE, Runner, Treatment
 from producers.sources.registry import open_source
+from producers.waits import Waits
 from streamer.errors import ServiceError, SourceError
 from streamer.lifecycle import Deadline
 from streamer.records.stream import StreamDefinition
@@ -44,6 +45,7 @@ class Serving:
         self._runners: dict[str, Runner] = {}
         self._served: dict[str, Defined] = {}  # what each runner was started or changed by
         self._over: set[str] = set()
+        self._searching, self._asking_sizes = Waits(), Waits()
         self.anew = False
         self._had_ended: dict[str, Defined] = {}  # found to be over before they were started
         self._kinds: dict[str, tuple[StreamDefinition, bool]] = {}  # live or not, where only opening could tell
@@ -54,11 +56,12 @@ class Serving:
         return self._runners
 
     def apply(self, wanted: Mapping[str, Defined]) -> None:
-        """Makes what runs agree with `wanted`; what is already right goes on untouched."""
-        try:
-            self._sizes.refresh(defined.definition for defined in wanted.values())
-        except ServiceError as error:
-            log.warning("network sizes are not known: %s", error)
+        """Makes what runs agree with `wanted`; what is already right goes on untouched.
+
+        Raises:
+            ServiceError: Kafka refuses us what a stream needs before it can begin.
+        """
+        self._refresh_sizes(wanted.values())
         self._reap()
         self._kinds = {stream: kind for stream, kind in self._kinds.items() if stream in wanted}
         self._stop(self._runners.keys() - wanted.keys(), REMOVED)
@@ -79,6 +82,16 @@ class Serving:
         """Ends all."""
         self._end(list(self._runners), deadline, "")
 
+    def _refresh_sizes(self, wanted: Iterable[Defined]) -> None:
+        if not self._asking_sizes.over:
+            return
+        try:
+            self._sizes.refresh(defined.definition for defined in wanted)
+            self._asking_sizes.worked()
+        except ServiceError as error:
+            wait_s = self._asking_sizes.failed()
+            log.warning("network sizes are not known, asked again in %.1f s: %s", wait_s, error)
+
     def _change(self, stream: str, runner: Runner, new: Defined) -> None:
         old = self._served[stream]
         if new.written_ms != old.written_ms and runner.over:
@@ -94,6 +107,10 @@ class Serving:
             self._served[stream] = new
 
     def _start(self, new: Mapping[str, Defined]) -> None:
+        from kafka.errors import AuthorizationError
+
+        if not new or not self._searching.over:
+            return
         live = {stream: self._is_live(defined.definition) for stream, defined in new.items()}
         for kind, limit_s in ((True, LIVE_SEARCH_S), (False, FILE_SEARCH_S)):
             streams = [stream for stream in new if live[stream] is kind]
@@ -101,10 +118,14 @@ class Serving:
                 # One pass through a partition for all of its streams.
                 last = find_positions(self._settings, streams, self._publisher.partition, limit_s)
             except ServiceError as error:
-                log.warning("streams wait, their last frames can't be read: %s", error)
-                continue
+                if isinstance(error.__cause__, AuthorizationError):
+                    raise
+                wait_s = self._searching.failed()
+                log.warning("streams wait %.1f s, their last frames can't be read: %s", wait_s, error)
+                return
             for stream in streams:
                 self._begin(new[stream], last.get(stream), kind)
+        self._searching.worked()
 
     def _is_live(self, definition: StreamDefinition) -> bool:
         opened, live = self._kinds.get(definition.id, (None, True))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from producers.assignment import Assignment
+from producers.position import find_positions
 from streamer.broker import connect_admin, connect_consumer, connect_producer, kafka_error
 from streamer.broker_probe import refusal
 from streamer.catalog import stream_catalog, write_definition
@@ -240,6 +241,11 @@ def join_group(kafka: KafkaSettings) -> None:
         assignment.close()
 
 
+def find_last_frames(kafka: KafkaSettings) -> None:
+    settings = Settings(kafka=kafka)
+    find_positions(settings, map(str, range(settings.topics.partitions)), int, 5)
+
+
 def begin_transaction(kafka: KafkaSettings) -> None:
     from kafka.errors import KafkaError
 
@@ -291,6 +297,7 @@ def prefixes(broker: Secured) -> dict[str, str]:
     grant(broker, made["open"], "DESCRIBE", "READ", "WRITE")
     grant(broker, made["seen"], "DESCRIBE")
     write(broker.settings(topic_prefix=made["seen"]))
+    write_definition(broker.settings(), "seen.frames", "gate", b"a picture")
     with closing(connect_consumer(broker.settings("poor"))) as poor:
         for name in ("open", "seen"):  # rights take effect a moment after they are granted
             eventually(lambda topic=f"{made[name]}streams": poor.partitions_for_topic(topic), "poor sees its topics")
@@ -303,6 +310,7 @@ def prefixes(broker: Secured) -> dict[str, str]:
         ("closed", write, "poor has no right to topic closed.streams: grant Describe, and Read or Write"),
         ("closed", read, "poor has no right to topic closed.streams"),
         ("seen", read, "poor has no right to topic seen.streams: grant Describe, and Read or Write"),
+        ("seen", find_last_frames, "poor has no right to topic seen.frames: grant Describe, and Read or Write"),
         ("closed", check, "poor has no right to topic closed."),
         ("open", check, "no right to the settings of topic open.frames: grant DescribeConfigs"),
         ("open", join_group, "poor has no right to group open.producers: grant Read on it"),

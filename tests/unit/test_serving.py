@@ -1,0 +1,71 @@
+"""Streams whose last frames can't be read: they wait, ever more patiently, or end the process where that is no use."""
+
+import logging
+import re
+from collections.abc import Callable
+from unittest.mock import Mock
+
+import pytest
+from kafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+
+from producers.assignment import Defined
+from producers.serving import Serving
+from streamer.broker import kafka_error
+from streamer.errors import ServiceError
+from streamer.settings import KafkaSettings, Settings
+from tests.clips import definition
+
+WANTED = {"test": Defined(definition("synthetic:"), 1)}
+TICK_S = 0.5
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr("producers.waits.time", Mock(monotonic=lambda: now[0]))
+    return now
+
+
+def failing(error: Exception) -> Callable[..., object]:
+    def find(*_: object) -> object:
+        raise kafka_error(KafkaSettings(), error) from error
+
+    return find
+
+
+def test_streams_wait_longer_and_longer_while_their_last_frames_can_t_be_read(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("producers.serving.find_positions", failing(KafkaConnectionError("no answer")))
+    serving = Serving(Settings(), Mock(), Mock())
+    caplog.set_level(logging.WARNING)
+    for _ in range(240):  # two minutes
+        serving.apply(WANTED)
+        clock[0] += TICK_S
+    waits = [float(found) for found in re.findall(r"streams wait (\S+) s, .*: no answer", caplog.text)]
+    assert 6 <= len(waits) <= 16
+    assert waits[0] <= 1 < 10 < waits[-1] <= 30
+
+
+def test_a_missing_right_to_the_frames_ends_it(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producers.serving.find_positions", failing(TopicAuthorizationFailedError("frames")))
+    with pytest.raises(ServiceError, match="no right to topic frames: grant Describe, and Read or Write"):
+        Serving(Settings(), Mock(), Mock()).apply(WANTED)
+
+
+def test_networks_sizes_that_can_t_be_read_are_asked_for_less_and_less_often(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = Mock()
+    sizes.refresh.side_effect = ServiceError("topic pipelines does not exist")
+    serving = Serving(Settings(), Mock(), sizes)
+    for _ in range(240):
+        serving.apply({})
+        clock[0] += TICK_S
+    assert 6 <= sizes.refresh.call_count <= 16
+    sizes.refresh.side_effect = None
+    clock[0] += 30
+    for _ in range(4):  # at every look again
+        sizes.refresh.reset_mock()
+        serving.apply({})
+        sizes.refresh.assert_called_once()
