@@ -126,7 +126,8 @@ class ReaderLag:
         # What lies before its own first frame is not this file's to wait for.
         position = max(committed, span.begin, lane.first_offset or 0)
         unread = max(span.end - position, 0)
-        by_bytes = unread * lane.record_bytes / lane.records / (BYTES_SHARE * topics.frames_retention_bytes)
+        # One that has sent its end and nothing else has no size of a record.
+        by_bytes = unread * lane.record_bytes / max(lane.records, 1) / (BYTES_SHARE * topics.frames_retention_bytes)
         reader = self._readers.get((pipeline, lane.partition))
         if committed >= 0 and reader and reader.rate:
             return max(by_bytes, unread / reader.rate / (CATCH_UP_SHARE * topics.frames_retention_s))
