@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from producers.sources.source import Source
 from streamer.addresses import mask, resolve
-from streamer.errors import SourceUnusableError, UsageError
+from streamer.errors import SourceError, SourceUnusableError, UsageError
 from streamer.records.stream import StreamDefinition
 from streamer.settings import ProduceSettings
 
@@ -32,7 +32,7 @@ def open_source(definition: StreamDefinition, settings: ProduceSettings) -> Sour
     """The source that `definition` describes, not connected yet: its own open() does that.
 
     Raises:
-        SourceUnusableError: no kind of source serves such addresses, or a credential can't be found.
+        SourceUnusableError: no kind of source serves such addresses, its plug-in fails, or a credential can't be found.
     """
     try:
         address = resolve(definition.source)
@@ -46,10 +46,22 @@ def open_source(definition: StreamDefinition, settings: ProduceSettings) -> Sour
         if kind not in factories:
             known = ", ".join(sorted(factories))
             raise SourceUnusableError(f"{mask(definition.source)}: no source is called {kind!r}; there are: {known}")
-        return cast(Factory, factories[kind].load())(filled, address, settings)
+        return _make(factories[kind], filled, address, settings)
     except (OSError, ValueError) as error:
         # A name that no file system takes, or brackets that close no address.
         raise SourceUnusableError(f"{mask(definition.source)}: not an address: {type(error).__name__}") from None
+
+
+def _make(point: EntryPoint, definition: StreamDefinition, address: str, settings: ProduceSettings) -> Source:
+    factory = None
+    try:
+        factory = cast(Factory, point.load())
+        return factory(definition, address, settings)
+    except Exception as error:  # a plug-in raises what it likes; its stream ends by it, but not the process
+        if isinstance(error, SourceError) or (factory and isinstance(error, OSError | ValueError)):
+            raise
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SourceUnusableError(f"{mask(definition.source)}: plug-in {point.value} fails: {mask(why)}") from error
 
 
 @cache
