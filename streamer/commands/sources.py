@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from streamer.addresses import has_credentials
+from streamer.addresses import has_credentials, mask
 from streamer.errors import UsageError
 
 _VIDEO = re.compile(
     r".*\.(3gp|avi|flv|h264|hevc|m2ts|m4v|mjpeg|mkv|mov|mp4|mpeg|mpg|ogv|ts|webm|wmv|y4m)", re.IGNORECASE
 )
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+# Of a list: up to the next comma behind the user and password, which may hold some.
+_PART = re.compile(r"(?:\s*[A-Za-z][A-Za-z0-9+.-]+://[^/?#@\s]*@)?[^,]+")
 
 
 def expand_sources(words: Sequence[str]) -> list[str]:
@@ -21,7 +23,7 @@ def expand_sources(words: Sequence[str]) -> list[str]:
     Raises:
         UsageError: none is left, or a file does not exist.
     """
-    sources = [source for word in words for part in _parts(word) for source in _files(part)]
+    sources = [source for word in words for part in _parts(word) for source in _files(part, word)]
     if not sources:
         raise UsageError("which source? a file, folder, rtsp:// or http:// address, /dev/video0 or synthetic:")
     return sources
@@ -61,7 +63,7 @@ def without_secrets(source: str, stream: str) -> str:
 def _parts(word: str) -> list[str]:
     if _exists(word):
         return [word]  # a comma may be part of a file's name
-    return [part for part in (part.strip() for part in word.split(",")) if part]
+    return [part for part in map(str.strip, _PART.findall(word)) if part]
 
 
 def _exists(path: str) -> bool:
@@ -71,12 +73,14 @@ def _exists(path: str) -> bool:
         return False  # a list of sources can be longer than a file's name
 
 
-def _files(source: str) -> list[str]:
+def _files(source: str, word: str) -> list[str]:
     if _ADDRESS.match(source):
         return [source]
     path = Path(source)
     if not _exists(source):
-        raise UsageError(f"{source}: no such file or folder")
+        # It may be a piece of a password that a comma or slash tore apart: shown only where masking leaves it.
+        shown = mask(word)
+        raise UsageError(f"{source if source in shown else shown}: no such file or folder")
     if not path.is_dir():
         return [source]
     videos = sorted(file for file in path.iterdir() if _VIDEO.fullmatch(file.name) and file.is_file())

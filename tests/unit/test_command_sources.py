@@ -27,6 +27,11 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["a.mp4"], ["a.mp4"]),
         (["a.mp4, rtsp://h/live,"], ["a.mp4", "rtsp://h/live"]),
         (["a,b.mp4"], ["a,b.mp4"]),
+        (
+            ["a.mp4, rtsp://u:se,c,ret@h/live,rtsp://h2:554,a.mp4"],
+            ["a.mp4", "rtsp://u:se,c,ret@h/live", "rtsp://h2:554", "a.mp4"],
+        ),
+        (["rtsp://h/live,rtsp://u:p@h2/live"], ["rtsp://h/live", "rtsp://u:p@h2/live"]),
         (["clips"], ["clips/1.mkv", "clips/2.AVI"]),
         (["pictures", "synthetic:"], ["pictures", "synthetic:"]),
     ],
@@ -39,6 +44,20 @@ def test_expansion(clips: Path, words: list[str], expected: list[str]) -> None:
 def test_what_is_no_source_is_one_line(clips: Path, word: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         expand_sources([word])
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("rtsp://admin:se,hunter2/x@10.0.0.7/live", "rtsp://***@10.0.0.7/live"),
+        ("rtsp://admin:p@se,hunter2@10.0.0.7/live", "rtsp://***@10.0.0.7/live"),
+        ("rtsp://admin:se@10.0.0.7/live,b.mp4", "b.mp4"),
+    ],
+)
+def test_no_piece_of_a_password_is_shown_as_a_missing_file(clips: Path, word: str, shown: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        expand_sources([word])
+    assert str(refused.value) == f"{shown}: no such file or folder"
 
 
 @pytest.mark.parametrize(
