@@ -59,11 +59,6 @@ class Skipper:
             return Need.PICTURE
         return Need.NOTHING if self._intra_only else Need.REFERENCE
 
-    def by_packet(self, packets: "Iterable[VideoPacket]") -> Iterator[Planned]:
-        """Each packet at once, with its need: for live sources."""
-        for packet in packets:
-            yield packet, self.need(packet.pts)
-
     def by_group(self, packets: "Iterable[VideoPacket]") -> Iterator[Planned]:
         """Reads on to the next key picture, so that what follows the last wanted picture before it is left out."""
         group: list[Planned] = []
