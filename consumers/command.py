@@ -1,9 +1,13 @@
 """`streamer detect`: a worker."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from streamer.commands.common import add_settings_option, settings_for
 from streamer.commands.model_options import NAMES, add_model_options, class_names
+
+if TYPE_CHECKING:
+    from streamer.settings import Settings
 
 HELP = "run one worker of a pipeline: frames in, detections out"
 EXAMPLES = (
@@ -50,6 +54,17 @@ _DETECT = (
     "transactions",
     "allow_upscale",
 )
+
+
+def check(settings: "Settings") -> None:
+    """For whoever is about to start workers, or wonders whether they would start: what can be told in a moment.
+
+    Raises:
+        UsageError: no worker could run with these settings' model.
+    """
+    from engines.checking import check_model
+
+    check_model(settings.detect)
 
 
 def run(arguments: argparse.Namespace) -> int:

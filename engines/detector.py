@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -211,12 +212,21 @@ def _grey(spec: InputSpec, factor: float, pictures: int) -> NDArray[Any]:
     return np.full(spec.shape(pictures), PAD_VALUE * factor, spec.dtype)
 
 
-def _selection(settings: DetectSettings, model: ModelInfo) -> Selection:
-    mistakes = [name for name in (*settings.classes, *settings.class_confidence) if name not in model.classes]
+def check_classes(settings: DetectSettings, path: Path, classes: Sequence[str]) -> None:
+    """Whether a model has the classes that the settings name.
+
+    Raises:
+        UsageError: it has not.
+    """
+    mistakes = [name for name in (*settings.classes, *settings.class_confidence) if name not in classes]
     if mistakes:
-        near = difflib.get_close_matches(mistakes[0], model.classes, 3)
+        near = difflib.get_close_matches(mistakes[0], classes, 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `streamer model inspect` lists its classes"
-        raise UsageError(f"{model.path} has no class {', '.join(map(repr, mistakes))}{hint}")
+        raise UsageError(f"{path} has no class {', '.join(map(repr, mistakes))}{hint}")
+
+
+def _selection(settings: DetectSettings, model: ModelInfo) -> Selection:
+    check_classes(settings, model.path, model.classes)
     wanted = settings.classes or model.classes
     per_class = [
         settings.class_confidence.get(name, settings.confidence) if name in wanted else np.inf for name in model.classes

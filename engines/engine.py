@@ -1,11 +1,13 @@
 """What runs a network. Engines are entry points of the group `streamer.engines`.
 
 An entry point is a function (file: OnnxFile, spec: InputSpec, threads: int) -> Engine. It imports its library on
-use, and raises ModelError where it can't run the file.
+use, and raises ModelError where it can't run the file. Its module may have a function `check()` that raises
+UsageError where the library is missing.
 """
 
+import sys
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,11 +66,28 @@ def open_engine(name: str, file: OnnxFile, spec: InputSpec, threads: int) -> Eng
         UsageError: there is no such engine here.
         ModelError: it can't run the file.
     """
+    engine: Engine = _entry(name).load()(file, spec, threads)
+    return engine
+
+
+def check_engine(name: str) -> None:
+    """Looks for the engine of that name and for its library, without opening anything.
+
+    Raises:
+        UsageError: there is no such engine here.
+    """
+    entry = _entry(name)
+    entry.load()
+    check = getattr(sys.modules[entry.module], "check", None)
+    if check is not None:
+        check()
+
+
+def _entry(name: str) -> EntryPoint:
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in found:
         raise UsageError(f"no engine is called {name!r}; installed are: {', '.join(sorted(found))}")
-    engine: Engine = found[name].load()(file, spec, threads)
-    return engine
+    return found[name]
 
 
 def refusal(file: OnnxFile, engine: str, reason: object) -> ModelError:

@@ -36,17 +36,31 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
         UsageError: OpenVINO is not installed.
         ModelError: it can't be loaded.
     """
+    openvino = _library()
+    try:
+        integers = _integers(openvino, file, spec) if file.precision.startswith("int8") else Integers.AS_THEY_ARE
+        return _open(openvino, file, spec, threads, integers)
+    except RuntimeError as error:
+        raise refusal(file, "OpenVINO", error) from None
+
+
+def check() -> None:
+    """See engines.engine.
+
+    Raises:
+        UsageError: OpenVINO is not installed.
+    """
+    _library()
+
+
+def _library() -> Any:
     try:
         import openvino
     except ImportError:
         raise UsageError(
             "engine openvino is not installed; install it with: pip install 'streamer[openvino]'"
         ) from None
-    try:
-        integers = _integers(openvino, file, spec) if file.precision.startswith("int8") else Integers.AS_THEY_ARE
-        return _open(openvino, file, spec, threads, integers)
-    except RuntimeError as error:
-        raise refusal(file, "OpenVINO", error) from None
+    return openvino
 
 
 def _integers(openvino: Any, file: OnnxFile, spec: InputSpec) -> Integers:

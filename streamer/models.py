@@ -2,6 +2,10 @@
 
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamer.settings import Settings
 
 GROUP = "streamer.models"
 
@@ -20,3 +24,13 @@ def model_path(name: str) -> Path:
 def model_names() -> list[str]:
     """Of the models that packages bring."""
     return sorted(entry.name for entry in entry_points(group=GROUP))
+
+
+def check_model(settings: "Settings") -> None:
+    """Asks the command that runs workers about the model of the settings, and how it is to be read; opens nothing.
+
+    Raises:
+        UsageError: a worker would refuse it.
+    """
+    for command in entry_points(group="streamer.commands", name="detect"):
+        command.load().check(settings)

@@ -11,7 +11,7 @@ from typing import Self
 
 from streamer.catalog import write_definitions
 from streamer.children import Child, Children, environment_of
-from streamer.errors import StreamerError
+from streamer.errors import StreamerError, UsageError
 from streamer.records import Detection
 from streamer.records.stream import StreamDefinition
 from streamer.results import Results
@@ -86,12 +86,16 @@ class Service:
 
         Raises:
             StreamerError: a part has ended that should not have; its last lines say why.
+            UsageError: because it is used wrongly.
         """
         # Asked before the poll: what a part wrote before it ended is still read.
         ended = self._children.ended()
         records = self._results.poll(timeout_s)
         if ended and not records:
             child, status = ended[0]
+            if status == UsageError.exit_code and child.last_lines:
+                # Its last line is the one that says what to change; the others are its log.
+                raise UsageError(child.last_lines[-1].partition(": ")[2])
             said = "\n  ".join(child.last_lines) or "nothing"
             raise StreamerError(f"the {child.name} ended with status {status}; it said last:\n  {said}")
         return records

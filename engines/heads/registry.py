@@ -24,23 +24,35 @@ def choose(sample: Sample, name: str = AUTO) -> Choice:
         ValueError: there is no such head, it doesn't fit, or none or several recognise the outputs.
     """
     heads: dict[str, type[Head]] = {entry.name: entry.load() for entry in entry_points(group=GROUP)}
-    known = ", ".join(sorted(heads))
     named, reason = (
         (name, "the settings say so") if name != AUTO else (sample.metadata.get("head", ""), "its file says so")
     )
     if named:
-        if named not in heads:
-            raise ValueError(f"no head is called {named!r}; installed are: {known}")
+        check_head(named)
         return Choice(_bind(heads[named], sample), reason)
     reasons = {found: why for found, head in heads.items() if (why := head.recognise(sample))}
     if not reasons:
-        raise ValueError(f"no head knows the layout of its outputs {_shapes(sample)}; {_hint(sample)} ({known})")
+        raise ValueError(f"no head knows the layout of its outputs {_shapes(sample)}; {_hint(sample)} ({_known()})")
     if len(reasons) > 1:
         raise ValueError(
             f"its outputs {_shapes(sample)} may be for {' or '.join(sorted(reasons))}; say which by --head"
         )
     [(found, why)] = reasons.items()
     return Choice(_bind(heads[found], sample), why)
+
+
+def check_head(name: str) -> None:
+    """Whether there is a head of that name, or it is to be found out.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name != AUTO and not entry_points(group=GROUP, name=name):
+        raise ValueError(f"no head is called {name!r}; installed are: {_known()}")
+
+
+def _known() -> str:
+    return ", ".join(sorted(entry.name for entry in entry_points(group=GROUP)))
 
 
 def _bind(head: type[Head], sample: Sample) -> Head:

@@ -50,6 +50,15 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
     return TensorRtEngine(spec, device, network)
 
 
+def check() -> None:
+    """See engines.engine.
+
+    Raises:
+        UsageError: TensorRT is not installed.
+    """
+    open_library()
+
+
 class TensorRtEngine:
     """A network and a slot for arrays. See Engine, GpuEngine.
 

@@ -30,11 +30,11 @@ def service_settings(arguments: argparse.Namespace) -> "Settings":
     """The settings of this call.
 
     Raises:
-        UsageError: one is wrong, or no model is named, or it is not there.
+        UsageError: one is wrong, or no model is named, or no worker could run it.
     """
     from streamer.commands.common import settings_for
     from streamer.errors import UsageError
-    from streamer.models import model_names, model_path
+    from streamer.models import check_model, model_names, model_path
 
     detect: dict[str, Any] = {name: getattr(arguments, name) for name in ("pipeline", *NAMES)}
     detect["model"] = arguments.model
@@ -44,6 +44,7 @@ def service_settings(arguments: argparse.Namespace) -> "Settings":
         raise UsageError("which detector? name its ONNX file: --model FILE (with make: MODEL=FILE)")
     if not model_path(settings.detect.model).is_file():
         raise UsageError(f"{settings.detect.model}: no such model file; shipped are: {', '.join(model_names())}")
+    check_model(settings)
     return settings
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -17,6 +18,7 @@ from streamer.children import environment_of
 from streamer.records import End, Result, parse_detection
 from streamer.settings import Settings, load
 from streamer.stack import Addresses
+from tests.unit.networks import constant_network
 
 FRAMES = 38  # in dashcam_720p.mp4
 
@@ -116,12 +118,24 @@ def test_run_with_two_workers_writes_to_stdout(here: Settings, clip: Path, model
         assert sequences == list(range(FRAMES))
 
 
-def test_a_part_that_dies_early_is_quoted(here: Settings, clip: Path, broken: Path) -> None:
-    status, _, err = call(here, "run", clip, "--model", broken)
+def test_a_part_that_dies_is_named(here: Settings, model: Path, shared: Path) -> None:
+    process = start(here, "run", shared / "videos" / "people_one_by_one.mp4", "--model", model)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    [worker] = [part for part in psutil.Process(process.pid).children() if "detect" in part.cmdline()]
+    worker.kill()
+    status, _, err = finish(process)
     assert status == 1
-    assert "the worker ended with status 2; it said last:" in err
-    assert str(broken) in err.replace("\n", "")
+    assert "the worker ended with status -9; it said last:" in err
     assert "Traceback" not in err
+
+
+def test_what_only_a_part_can_refuse_is_one_line_too(here: Settings, clip: Path, tmp_path: Path) -> None:
+    model = constant_network(tmp_path / "classifier.onnx", {"scores": np.ones((1, 1000), np.float32)})
+    status, out, err = call(here, "run", clip, "--model", model)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"streamer run: {model}: no head knows the layout of its outputs")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
@@ -200,11 +214,11 @@ NOWHERE = load(environ={}, overrides={"kafka": {"bootstrap_servers": "127.0.0.1:
         ),
         (["run", "x.mp4", "--model", "y.onnx"], 2, "y.onnx: no such model file; shipped are: street, street-int8"),
         (["run", "x.mp4", "--model", os.devnull], 2, "/dev/null: no such model file"),
-        (["run", "x.mp4", "--model", __file__], 2, "x.mp4: no such file or folder"),
-        (["run", "rtsp://u:hunter2@h/1", "--model", __file__], 2, "rtsp://***@h/1 never ends"),
-        (["demo", __file__, "--model", __file__, "--fps", "-1"], 2, "fps: Input should be greater than 0"),
-        (["demo", __file__, "--model", __file__, "--transport", "big"], 2, "transport: 'big': use full, network or"),
-        (["run", __file__, "--model", __file__, "--output", "/nowhere/x"], 2, "can't write /nowhere/x: No such file"),
+        (["run", "x.mp4", "--model", __file__], 2, f"{__file__}: this is not an ONNX file"),
+        (["run", "rtsp://u:hunter2@h/1"], 2, "rtsp://***@h/1 never ends"),
+        (["demo", __file__, "--fps", "-1"], 2, "fps: Input should be greater than 0"),
+        (["demo", __file__, "--transport", "big"], 2, "transport: 'big': use full, network or"),
+        (["run", __file__, "--output", "/nowhere/x"], 2, "can't write /nowhere/x: No such file"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], status: int, message: str) -> None:
