@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from streamer.commands.parser import whole
+
 HELP = "write pictures of drawn streets with exact boxes, for training"
 EXAMPLES = (
     "streamer street renders --pictures 2000 --seed 1",
@@ -13,16 +15,14 @@ EXAMPLES = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where images/ and the COCO json files go")
-    parser.add_argument("--pictures", type=_count, default=2000, metavar="N", help="for training (default: 2000)")
-    parser.add_argument("--val", type=_count, default=200, metavar="N", help="for validation (default: 200)")
+    parser.add_argument("--pictures", type=whole(0), default=2000, metavar="N", help="for training (default: 2000)")
+    parser.add_argument("--val", type=whole(0), default=200, metavar="N", help="for validation (default: 200)")
     parser.add_argument(
-        "--side", type=_side, default=320, metavar="PIXELS", help="longest side of a picture (default: 320)"
+        "--side", type=whole(64, 1280), default=320, metavar="PIXELS", help="longest side of a picture (default: 320)"
     )
+    parser.add_argument("--quality", type=whole(30, 100), default=90, metavar="Q", help="of the JPEGs (default: 90)")
     parser.add_argument(
-        "--quality", type=int, choices=range(30, 101), default=90, metavar="Q", help="of the JPEGs (default: 90)"
-    )
-    parser.add_argument(
-        "--seed", type=_count, default=0, metavar="N", help="the same seed, the same files (default: 0)"
+        "--seed", type=whole(0), default=0, metavar="N", help="the same seed, the same files (default: 0)"
     )
 
 
@@ -39,15 +39,3 @@ def run(arguments: argparse.Namespace) -> int:
         write_dataset(arguments.folder, wanted, lambda _: progress.advance(task))
     print(f"{arguments.folder}: {wanted.pictures} pictures for training, {wanted.val} for validation")
     return 0
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
-    return int(text)
-
-
-def _side(text: str) -> int:
-    if not text.isdecimal() or not 64 <= int(text) <= 1280:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels from 64 to 1280")
-    return int(text)

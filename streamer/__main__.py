@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
 from streamer.addresses import mask
+from streamer.commands.parser import Parser
 from streamer.errors import StreamerError
 
 GROUP = "streamer.commands"
@@ -43,7 +44,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _parser(commands: dict[str, EntryPoint], words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="streamer",
         description="Video in, detections out: cameras and files through Kafka to detectors, results in Redis.",
         epilog="exit status: 0 done, 1 something failed, 2 wrong use, 3 a service can't be reached",
@@ -58,7 +59,7 @@ def _parser(commands: dict[str, EntryPoint], words: Sequence[str]) -> argparse.A
     return parser
 
 
-def _add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", command: EntryPoint) -> None:
+def _add(subparsers: "argparse._SubParsersAction[Parser]", command: EntryPoint) -> None:
     module: ModuleType = command.load()
     parser = subparsers.add_parser(
         command.name,

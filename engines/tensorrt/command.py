@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.commands.common import add_settings_option
+from streamer.commands.parser import number
 
 if TYPE_CHECKING:
     from streamer.settings import Settings
@@ -47,15 +48,15 @@ def _add_arguments(parser: argparse.ArgumentParser, action: str) -> None:
     if action in ("inspect", "list", "bench"):
         parser.add_argument("--json", action="store_true", help="one JSON object")
     if action == "prune":
-        parser.add_argument("--unused", type=float, metavar="DAYS", help="those not used for so long, too")
+        parser.add_argument("--unused", type=number(0), metavar="DAYS", help="those not used for so long, too")
         parser.add_argument("--all", action="store_true", help="all of them")
     if action == "verify":
         parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURES", help="JPEG or PNG files, or folders")
         parser.add_argument("--engine", default="tensorrt", metavar="NAME", help="compared with it (tensorrt)")
         parser.add_argument("--reference", default="onnxruntime", metavar="NAME", help="what is right (onnxruntime)")
-        parser.add_argument("--iou", type=float, default=0.99, metavar="R", help="least overlap of a box (0.99)")
+        parser.add_argument("--iou", type=number(0, 1), default=0.99, metavar="R", help="least overlap of a box (0.99)")
     if action == "bench":
-        parser.add_argument("--seconds", type=float, default=5, metavar="S", help="per way (default: 5)")
+        parser.add_argument("--seconds", type=number(0), default=5, metavar="S", help="per way (default: 5)")
 
 
 def run(arguments: argparse.Namespace) -> int:

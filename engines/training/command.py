@@ -164,9 +164,13 @@ def _repeat(text: str) -> tuple[str, int]:
 
 def _share(text: str) -> tuple[str, float]:
     source, _, share = text.partition("=")
-    if not source or not 0 < _fraction(share) <= 1:
+    try:
+        value = _fraction(share)
+    except argparse.ArgumentTypeError:
+        value = 0.0
+    if not source or not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE=SHARE, a share from 0 to 1")
-    return source, float(share)
+    return source, value
 
 
 def _probability(text: str) -> float:

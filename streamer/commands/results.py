@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from streamer.commands.common import add_settings_option, settings_for
+from streamer.commands.parser import whole
 
 if TYPE_CHECKING:
     from streamer.records import Detection, Event
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", title="actions", required=True)
     tail = actions.add_parser("tail", help="records from Kafka as they come, until Ctrl-C")
     tail.add_argument("--since", metavar="TIME", help="begin there; default: now; 10m, 2h (ago) or 2026-01-31T12:00")
-    tail.add_argument("--count", type=_positive, metavar="N", help="end after so many records")
+    tail.add_argument("--count", type=whole(1), metavar="N", help="end after so many records")
     tail.set_defaults(action=_tail)
     latest = actions.add_parser("latest", help="the newest result of each stream, from Redis")
     latest.set_defaults(action=_latest)
@@ -125,10 +126,3 @@ def _print(record: "Detection | Event", as_json: bool) -> None:
 
     # A line each, at once, also into a pipe.
     print(record.to_json().decode() if as_json else human_line(record), flush=True)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamer.commands.common import add_settings_option
 from streamer.commands.model_options import NAMES, add_model_options, class_names
+from streamer.commands.parser import whole
 
 if TYPE_CHECKING:
     from streamer.records.stream import StreamDefinition
@@ -17,7 +18,7 @@ def add_service_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="FILE", help="detector: an ONNX file, or a shipped one's name (default: street)"
     )
-    parser.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes that detect (default: 1)")
+    parser.add_argument("--workers", type=whole(1), default=1, metavar="N", help="processes that detect (default: 1)")
     parser.add_argument("--pipeline", metavar="NAME", help="name in the records (default: main)")
     add_model_options(parser)
     parser.add_argument("--fps", type=float, metavar="N", help="take so many frames per second of each source")
@@ -68,10 +69,3 @@ def stream_definitions(
         parse_definition(StreamDefinition, {"id": name, "source": without_secrets(source, name), **treatment})
         for name, source in named.items()
     ]
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

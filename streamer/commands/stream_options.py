@@ -2,7 +2,10 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from typing import Any
+
+from streamer.commands.parser import number
 
 _PLAIN = ("fps", "transport", "quality", "rotate", "freshness", "pace", "loop", "video", "track", "motion_gate_s")
 _NONE = "none"
@@ -11,7 +14,12 @@ _NONE = "none"
 def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
     """Adds one option per field of a stream's definition."""
     add = parser.add_argument
-    add("--fps", type=_or_none(float), metavar="N", help="take so many frames per second; none: all (default)")
+    add(
+        "--fps",
+        type=_or_none("a number", number()),
+        metavar="N",
+        help="take so many frames per second; none: all (default)",
+    )
     add("--transport", metavar="SIZE", help="that travels: full (default), network or 640x360")
     add("--quality", type=int, metavar="Q", help="of the JPEGs, 30 to 100 (default: 90)")
     add("--freshness", metavar="HOW", help="latest (default), bounded:500 (ms), every (default with --pace fast)")
@@ -21,17 +29,22 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
     add(
         "--motion-gate",
         dest="motion_gate_s",
-        type=_or_none(float),
+        type=_or_none("a number", number()),
         metavar="SECONDS",
         help="still scenes cost no inference, but for a look every so many seconds; none: look at all (default)",
     )
     add("--rotate", type=int, metavar="DEGREES", help="clockwise: 0, 90, 180 or 270")
-    add("--crop", type=_crop, metavar="X,Y,W,H", help="only this part, in pixels of the upright source; none: all")
+    add(
+        "--crop",
+        type=_or_none("X,Y,W,H in whole pixels", _crop),
+        metavar="X,Y,W,H",
+        help="only this part, in pixels of the upright source; none: all",
+    )
     add(
         "--mask",
         dest="masks",
         action="append",
-        type=_mask,
+        type=_or_none("X,Y;X,Y;X,Y[:pixelate], three points at least,", _mask),
         metavar="X,Y;X,Y;X,Y[:pixelate]",
         help="a polygon that never leaves the producer, filled or pixelated; may be repeated; none: no mask",
     )
@@ -39,7 +52,7 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
         "--zone",
         dest="zones",
         action="append",
-        type=_zone,
+        type=_or_none("NAME=X,Y;X,Y;X,Y[:SECONDS], three points at least,", _zone),
         metavar="NAME=X,Y;X,Y;X,Y[:SECONDS]",
         help="a polygon whose visitors make events, also when they have stayed for so long; tracks; repeatable; none",
     )
@@ -47,7 +60,7 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
         "--line",
         dest="lines",
         action="append",
-        type=_line,
+        type=_or_none("NAME=X,Y;X,Y, two points,", _line),
         metavar="NAME=X,Y;X,Y",
         help="from a point to another, makes events of who crosses it; tracks; repeatable; none: no line",
     )
@@ -85,31 +98,31 @@ def _value(given: Any) -> Any:
     return None if given == _NONE else given
 
 
-def _or_none(kind: type[float] | type[int]) -> Any:
-    def convert(text: str) -> float | int | str:
-        return text if text == _NONE else kind(text)
+def _or_none(form: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """An argument's type: what `convert` makes of the text, or `none`. form: what to write, for the message."""
 
-    convert.__name__ = kind.__name__  # argparse names it in its message
-    return convert
+    def checked(text: str) -> Any:
+        if text == _NONE:
+            return text
+        try:
+            return convert(text)
+        except (ValueError, argparse.ArgumentTypeError):
+            raise argparse.ArgumentTypeError(f"{text!r} is neither {form} nor none") from None
+
+    return checked
 
 
 def _crop(text: str) -> Any:
-    if text == _NONE:
-        return text
     left, top, width, height = map(int, text.split(","))
     return {"left": left, "top": top, "width": width, "height": height}
 
 
 def _mask(text: str) -> Any:
-    if text == _NONE:
-        return text
     points, _, mode = text.partition(":")
     return {"points": _points(points), "mode": mode or "fill"}
 
 
 def _zone(text: str) -> Any:
-    if text == _NONE:
-        return text
     name, points = _named(text)
     points, _, dwell = points.partition(":")
     zone = {"name": name, "points": _points(points)}
@@ -117,22 +130,9 @@ def _zone(text: str) -> Any:
 
 
 def _line(text: str) -> Any:
-    if text == _NONE:
-        return text
     name, points = _named(text)
-    start, end = _points(points)
+    start, end = _points(points, least=2)
     return {"name": name, "start": start, "end": end}
-
-
-def _named(text: str) -> tuple[str, str]:
-    name, sign, points = text.partition("=")
-    if not sign:
-        raise ValueError
-    return name, points
-
-
-def _points(text: str) -> list[tuple[float, ...]]:
-    return [tuple(map(float, point.split(","))) for point in re.split(r"[;\s]+", text.strip())]
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -142,5 +142,15 @@ def _option(text: str) -> tuple[str, str]:
     return name, value
 
 
-# argparse names the function when it refuses a value.
-_crop.__name__, _mask.__name__, _zone.__name__, _line.__name__ = "crop", "mask", "zone", "line"
+def _named(text: str) -> tuple[str, str]:
+    name, sign, rest = text.partition("=")
+    if not sign:
+        raise ValueError
+    return name, rest
+
+
+def _points(text: str, least: int = 3) -> list[tuple[float, float]]:
+    points = [(float(x), float(y)) for x, y in (point.split(",") for point in re.split(r"[;\s]+", text.strip()))]
+    if len(points) < least:
+        raise ValueError
+    return points

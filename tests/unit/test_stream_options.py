@@ -1,9 +1,8 @@
 """How a stream is treated, as words on the command line."""
 
-import argparse
-
 import pytest
 
+from streamer.commands.parser import Parser
 from streamer.commands.stream_options import add_treatment_options, treatment
 from streamer.errors import UsageError
 from streamer.records.stream import StreamDefinition, parse_definition
@@ -13,7 +12,7 @@ KERB = {"name": "kerb", "start": (0, 10), "end": (640, 12)}
 
 
 def defined(*words: str) -> StreamDefinition:
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     add_treatment_options(parser)
     fields = treatment(parser.parse_args(words))
     return parse_definition(StreamDefinition, {"id": "gate", "source": "synthetic:", **fields})
@@ -48,16 +47,27 @@ def test_words_become_a_definition(words: tuple[str, ...], expected: dict[str, o
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--zone", "1,2;3,4;5,6"), "invalid zone value"),
-        (("--zone", "door=1,2;3"), "points"),
-        (("--zone", "door=1,2;3,4"), "points"),
-        (("--zone", "door=1,2;3,4;5,6:soon"), "invalid zone value"),
+        (("--zone", "1,2;3,4;5,6"), "--zone: '1,2;3,4;5,6' is neither NAME=X,Y;X,Y;X,Y[:SECONDS], three points at"),
+        (
+            ("--zone", "door=1,2;3"),
+            "'door=1,2;3' is neither NAME=X,Y;X,Y;X,Y[:SECONDS], three points at least, nor none",
+        ),
+        (("--zone", "door=1,2;3,4"), "three points at least"),
+        (("--zone", "door=1,2;3,4;5,6:soon"), "'door=1,2;3,4;5,6:soon' is neither NAME="),
         (("--zone", "no/door=1,2;3,4;5,6"), "zone or line"),
-        (("--line", "kerb=1,2"), "invalid line value"),
+        (("--line", "kerb=1,2"), "--line: 'kerb=1,2' is neither NAME=X,Y;X,Y, two points, nor none"),
         (("--line", "kerb=1,2;1,2"), "two points"),
         (("--line", "a=1,2;3,4", "--line", "a=1,2;3,5"), "names of their own"),
         (("--line", "a=1,2;3,4", "--no-track"), "need track"),
-        (("--mask", "1,2;x,4;5,6"), "invalid mask value"),
+        (
+            ("--mask", "1,2;x,4;5,6"),
+            "--mask: '1,2;x,4;5,6' is neither X,Y;X,Y;X,Y[:pixelate], three points at least,",
+        ),
+        (("--mask", "1,2"), "three points at least"),
+        (("--crop", "1,2,3"), "--crop: '1,2,3' is neither X,Y,W,H in whole pixels nor none"),
+        (("--fps", "some"), "--fps: 'some' is neither a number nor none"),
+        (("--motion-gate", "inf"), "--motion-gate: 'inf' is neither a number nor none"),
+        (("--video", "first"), "--video: 'first' is not a whole number"),
         (("--option", "rtsp_transport"), "NAME=VALUE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -67,3 +77,4 @@ def test_mistakes_say_what_to_change(words: tuple[str, ...], message: str, capsy
         defined(*words)
     said = capsys.readouterr().err if isinstance(refused.value, SystemExit) else str(refused.value)
     assert message in said
+    assert said.rstrip("\n").count("\n") == 0

@@ -1,0 +1,71 @@
+"""What all commands have in common: a mistake is one line that says what to write."""
+
+import argparse
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+
+import pytest
+
+from streamer.__main__ import GROUP, _parser, main
+from streamer.commands.parser import Parser
+
+COMMANDS = {command.name: command for command in entry_points(group=GROUP)}
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers that no other follows: of commands without actions, and of actions."""
+    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for action in actions:
+        for subparser in action.choices.values():
+            yield from leaves(subparser)
+    if not actions:
+        yield parser
+
+
+LEAVES = {parser.prog: parser for parser in leaves(_parser(COMMANDS, []))}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("detect --batch few", "streamer detect: error: --batch: 'few' is not a whole number"),
+        ("detect --confidence nan", "streamer detect: error: --confidence: 'nan' is not a number"),
+        ("detect --iou", "streamer detect: error: --iou: expected one argument"),
+        ("run a.mp4 --workers 0", "streamer run: error: --workers: '0' is not a whole number from 1 on"),
+        ("results tail --count 0", "streamer results tail: error: --count: '0' is not a whole number from 1 on"),
+        ("street x --quality 3", "streamer street: error: --quality: '3' is not a whole number from 30 to 100"),
+        ("engine prune --unused -1", "streamer engine prune: error: --unused: '-1' is not a number from 0 on"),
+        ("produce x --mask 1,2", "streamer produce: error: --mask: '1,2' is neither X,Y;X,Y;X,Y[:pixelate], three"),
+        ("streams set gate --fsp 3", "streamer streams set: error: unknown argument --fsp (did you mean --fps?)"),
+        ("up now", "streamer up: error: unknown argument now; see `streamer up --help`"),
+        ("up rtsp://u:hunter2@h/1", "streamer up: error: unknown argument rtsp://***@h/1; see `streamer up --help`"),
+        ("results", "streamer results: error: the following arguments are required: ACTION; see `streamer results --"),
+        ("run", "streamer run: error: the following arguments are required: SOURCE; see `streamer run --help`"),
+        ("rnu", "streamer: error: COMMAND: invalid choice: 'rnu' (choose from "),
+    ],
+)
+def test_a_wrong_argument_is_one_line(words: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(words.split())
+    out, err = capsys.readouterr()
+    assert (left.value.code, out) == (2, "")
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+def types(parser: argparse.ArgumentParser) -> dict[str, object]:
+    return {one.option_strings[-1]: one.type for one in parser._actions if one.type and one.option_strings}
+
+
+@pytest.mark.parametrize("prog", sorted(LEAVES))
+def test_no_message_names_a_function(prog: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of every option that takes something of its own kind; paths and the like take everything."""
+    parser = LEAVES[prog]
+    assert isinstance(parser, Parser)
+    for option in types(parser):
+        try:
+            parser.parse_args([option, "?"])
+        except SystemExit:
+            said = capsys.readouterr().err
+            assert " value: " not in said
+            assert said.count("\n") == 1
