@@ -11,10 +11,16 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
 from streamer.addresses import mask
-from streamer.commands.parser import Parser
+from streamer.commands.parser import Parser, add_examples
 from streamer.errors import StreamerError
 
 GROUP = "streamer.commands"
+_EPILOG = """examples:
+  streamer demo clip.mp4
+  streamer run clip.mp4 --output results.jsonl
+  streamer up                                    and then, as it says: streams add, produce, detect
+
+exit status: 0 done, 1 something failed, 2 wrong use, 3 a service can't be reached"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +53,8 @@ def _parser(commands: dict[str, EntryPoint], words: Sequence[str]) -> argparse.A
     parser = Parser(
         prog="streamer",
         description="Video in, detections out: cameras and files through Kafka to detectors, results in Redis.",
-        epilog="exit status: 0 done, 1 something failed, 2 wrong use, 3 a service can't be reached",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     parser.set_defaults(run=_no_command(parser), command="")
@@ -61,14 +68,10 @@ def _parser(commands: dict[str, EntryPoint], words: Sequence[str]) -> argparse.A
 
 def _add(subparsers: "argparse._SubParsersAction[Parser]", command: EntryPoint) -> None:
     module: ModuleType = command.load()
-    parser = subparsers.add_parser(
-        command.name,
-        help=module.HELP,
-        description=module.HELP[0].upper() + module.HELP[1:] + ".",
-        epilog="examples:\n" + "\n".join(f"  {line}" for line in module.EXAMPLES),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    description = module.HELP[0].upper() + module.HELP[1:] + "."
+    parser = subparsers.add_parser(command.name, help=module.HELP, description=description)
     module.configure(parser)
+    add_examples(parser, module.EXAMPLES)
     parser.set_defaults(run=module.run, command=command.name)
 
 

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("verify", _verify, "run a model on CPU and GPU on the same pictures; exit status 1 if the boxes differ"),
         ("bench", _bench, "frames per second of a model's engine, and of the bare TensorRT loop"),
     ):
-        subparser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        subparser = actions.add_parser(name, help=text)
         subparser.set_defaults(action=action)
         _add_arguments(subparser, name)
         add_settings_option(subparser)

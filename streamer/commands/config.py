@@ -19,8 +19,7 @@ EXAMPLES = ("streamer config show", "streamer config show > streamer.toml", "str
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    text = "print the settings in force as TOML; secrets are left out"
-    show = actions.add_parser("show", help=text, description=text[0].upper() + text[1:] + ".")
+    show = actions.add_parser("show", help="print the settings in force as TOML; secrets are left out")
     add_settings_option(show)
 
 

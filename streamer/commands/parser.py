@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from streamer.addresses import mask
@@ -38,6 +38,18 @@ class Parser(argparse.ArgumentParser):
 
         near = difflib.get_close_matches(word.partition("=")[0], self._option_string_actions, 1)
         return f" (did you mean {near[0]}?)" if near and word.startswith("-") else ""
+
+
+def add_examples(parser: argparse.ArgumentParser, lines: Sequence[str]) -> None:
+    """Shows in a command's help its examples, and in each action's help those that are of the action."""
+    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for action in actions:
+        helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
+        for name, subparser in action.choices.items():
+            subparser.description = f"{helps[name][0].upper()}{helps[name][1:]}."
+            add_examples(subparser, [line for line in lines if f"{subparser.prog} " in f"{line} "])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "examples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def whole(least: int | None = None, most: int | None = None) -> Callable[[str], int]:

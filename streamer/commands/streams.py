@@ -21,7 +21,9 @@ EXAMPLES = (
     "streamer streams add yard clip.mp4 --loop --mask '0,0;200,0;200,90;0,90:pixelate'",
     "streamer streams set gate --fps 10 --freshness bounded:500",
     "streamer streams list",
-    "streamer streams pause gate",
+    "streamer streams pause gate yard",
+    "streamer streams resume gate yard",
+    "streamer streams remove yard",
 )
 
 

@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("create", _create, "make what is missing, set what deviates; partition counts stay as they are"),
         ("check", _check, "name what is not as the settings want it; exit status 1 if anything is"),
     ):
-        subparser = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        subparser = actions.add_parser(name, help=text)
         add_settings_option(subparser)
         subparser.set_defaults(action=action)
 

@@ -1,6 +1,8 @@
-"""What all commands have in common: a mistake is one line that says what to write."""
+"""What all commands have in common: a mistake is one line that says what to write, and help has examples that work."""
 
 import argparse
+import re
+import shlex
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 
@@ -22,7 +24,35 @@ def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]
         yield parser
 
 
-LEAVES = {parser.prog: parser for parser in leaves(_parser(COMMANDS, []))}
+ALL = _parser(COMMANDS, [])
+LEAVES = {parser.prog: parser for parser in leaves(ALL)}
+
+
+def calls(line: str) -> Iterator[list[str]]:
+    """The arguments of each `streamer` in an example: NAME=VALUE streamer A && streamer B | C > FILE    comment."""
+    command = re.split(r"\s{2,}", line.strip())[0]
+    for part in re.split(r"\|\||&&|\|", command):
+        words = shlex.split(part.partition(" > ")[0])
+        if "streamer" in words:
+            yield words[words.index("streamer") + 1 :]
+
+
+@pytest.mark.parametrize("prog", ["streamer", *sorted(LEAVES)])
+def test_help_has_examples_that_parse(prog: str) -> None:
+    text = LEAVES.get(prog, ALL).format_help()
+    lines = [line for line in text.partition("\nexamples:\n")[2].splitlines() if f"{prog} " in f"{line} "]
+    assert lines, text
+    for line in lines:
+        for words in calls(line):
+            assert _parser(COMMANDS, words).parse_args(words).command == words[0]
+
+
+@pytest.mark.parametrize("prog", sorted(LEAVES))
+def test_help_begins_with_what_it_does(prog: str) -> None:
+    description = LEAVES[prog].description
+    assert description
+    assert description[0].isupper()
+    assert description.endswith(".")
 
 
 @pytest.mark.parametrize(
