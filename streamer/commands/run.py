@@ -23,7 +23,8 @@ EXAMPLES = (
     "streamer run a.mp4 b.mkv clips/ --model yolov8n.onnx --output results.jsonl --workers 2",
     "streamer run clip.mp4 --model yolov8n.onnx --classes person,car --fps 5 | jq .objects",
 )
-_ENDLESS = ("rtsp:", "rtsps:", "rtmp:", "udp:", "srt:", "/dev/")
+# http is not among them: whether it is a file shows when it is open.
+_LIVE = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "tcp", "udp")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = service_settings(arguments)
     for source in expand_sources(arguments.sources):
-        if source.startswith(_ENDLESS):
-            raise UsageError(f"{source} never ends: watch it with `streamer demo`")
+        if _is_endless(source):
+            raise UsageError(f"{source} never ends: {_instead(source)}")
     definitions = stream_definitions(arguments, settings, freshness="every", pace="fast")
     configure_logging(settings.telemetry.model_copy(update={"log_level": "ERROR"}))
     console = Console(stderr=True)
@@ -55,6 +56,21 @@ def run(arguments: argparse.Namespace) -> int:
         console.print("stopped before the end", style="bold")
         return 130
     return 1 if tallies.failed else 0
+
+
+def _is_endless(source: str) -> bool:
+    from urllib.parse import parse_qsl
+
+    scheme, _, rest = source.partition(":")
+    if scheme.lower() == "synthetic":
+        return "frames" not in dict(parse_qsl(rest.partition("?")[2], keep_blank_values=True))
+    return scheme.lower() in _LIVE or source.startswith("/dev/")
+
+
+def _instead(source: str) -> str:
+    if not source.lower().startswith("synthetic:"):
+        return "watch it with `streamer demo`"
+    return f"say how many pictures, {source}{'&' if '?' in source else '?'}frames=200, or watch it with `streamer demo`"
 
 
 def _detect(

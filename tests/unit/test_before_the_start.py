@@ -1,4 +1,4 @@
-"""`streamer run` and `streamer demo` refuse what no worker could run, before anything starts."""
+"""`streamer run` and `streamer demo` refuse what no worker could run, or would never end, before anything starts."""
 
 import sys
 from pathlib import Path
@@ -69,6 +69,29 @@ def test_a_refused_model_leaves_the_last_results(model: Path, tmp_path: Path) ->
     (tmp_path / "results.jsonl").write_text("of the last run\n")
     assert main(["run", "clip.mp4", "--model", model.name, "--head", "no", "--output", "results.jsonl"]) == 2
     assert (tmp_path / "results.jsonl").read_text() == "of the last run\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("rtsp://u:hunter2@h/1", "rtsp://***@h/1 never ends: watch it with `streamer demo`"),
+        ("RTSP://h/1", "RTSP://h/1 never ends: watch it with `streamer demo`"),
+        ("rtmps://h/1", "rtmps://h/1 never ends"),
+        ("tcp://h:1", "tcp://h:1 never ends"),
+        ("/dev/null", "/dev/null never ends"),
+        ("synthetic:", "synthetic: never ends: say how many pictures, synthetic:?frames=200, or watch it with `stre"),
+        ("synthetic:?seed=1", "synthetic:?seed=1 never ends: say how many pictures, synthetic:?seed=1&frames=200, or"),
+    ],
+)
+def test_run_takes_no_source_that_never_ends(source: str, message: str, model: Path, capsys: Captured) -> None:
+    assert main(["run", "clip.mp4", source, "--model", model.name]) == 2
+    assert capsys.readouterr().err.startswith(f"streamer run: {message}")
+
+
+@pytest.mark.parametrize("source", ["synthetic:?seed=1&frames=20", "http://h/clip.mp4", "clip.mp4"])
+def test_run_takes_what_may_end(source: str, model: Path, capsys: Captured) -> None:
+    assert main(["run", source, "--model", model.name]) == 3
+    assert "127.0.0.1:1" in capsys.readouterr().err
 
 
 def test_what_a_worker_could_run_goes_on(model: Path, capsys: Captured) -> None:
