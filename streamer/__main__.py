@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except StreamerError as error:
-        print(f"streamer {arguments.command}: {mask(str(error))}", file=sys.stderr)
+        print(f"{f'streamer {arguments.command}'.strip()}: {mask(str(error))}", file=sys.stderr)
+        _close_stdout_if_full()
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -41,11 +42,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
+def _close_stdout_if_full() -> None:
+    """Else Python tries once more as it ends, and prints a traceback."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        sys.stdout = None
+
+
 def _run(arguments: argparse.Namespace) -> int:
+    from streamer.commands.whole_file import disk_errors
     from streamer.settings import reading
 
-    with reading(getattr(arguments, "config", None)):
+    with reading(getattr(arguments, "config", None)), disk_errors("the output"):
         status: int = arguments.run(arguments)
+        print(end="", flush=True)  # what the disk doesn't take is ours to say, not Python's as it ends
     return status
 
 

@@ -78,8 +78,17 @@ def _show(arguments: argparse.Namespace) -> int:
         jpeg = found[0].jpeg
         if jpeg is None:
             raise StreamerError(f"frame {arguments.frame} was not kept: it is a stranger's, or too large for the topic")
-        arguments.output.write_bytes(jpeg)
+        _write(arguments.output, jpeg)
     return 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    from streamer.errors import UsageError
+
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"can't write {path}: {error.strerror}") from None
 
 
 def _replay(arguments: argparse.Namespace) -> int:

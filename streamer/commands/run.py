@@ -105,12 +105,13 @@ def _progress(tallies: "Tallies") -> str:
 @contextmanager
 def _output(path: str) -> Iterator[TextIO]:
     """Written line by line: what was found before a failure stays."""
+    from streamer.commands.whole_file import disk_errors
     from streamer.errors import UsageError
 
     if path == "-":
         yield sys.stdout
         return
-    with ExitStack() as stack:
+    with disk_errors(path), ExitStack() as stack:
         try:
             file = stack.enter_context(Path(path).open("w", encoding="utf-8", buffering=1))
         except OSError as error:

@@ -96,6 +96,9 @@ def test_show_says_all_and_gives_the_picture(kept: Settings, capsys: Captured, t
     assert status == 1
     assert "was not kept" in text
     assert not (tmp_path / "none.jpg").exists()
+    status, text = call(capsys, "show", "yard/1-7", "--output", "no/such/folder.jpg")
+    assert status == 2
+    assert text.endswith("streamer dead: can't write no/such/folder.jpg: No such file or directory\n")
 
 
 def test_replay_writes_aside_what_a_worker_there_can_do(kept: Settings, capsys: Captured, tmp_path: Path) -> None:

@@ -190,6 +190,11 @@ def test_ctrl_c_ends_a_demo_that_would_go_on_for_ever(here: Settings, clip: Path
     assert "not finished" in out or "complete" in out
 
 
+def test_a_full_disk_is_one_line(here: Settings) -> None:
+    status, out, err = call(here, "run", "synthetic:?frames=3&size=640x360", "--output", "/dev/full")
+    assert (status, out, err) == (1, "", "streamer run: can't write /dev/full: No space left on device\n")
+
+
 def test_without_a_model_the_shipped_one_is_used(here: Settings, tmp_path: Path) -> None:
     output = tmp_path / "results.jsonl"
     status, _, err = call(here, "run", "synthetic:?frames=12&size=640x360&seed=7", "--output", output)
