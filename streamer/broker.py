@@ -8,11 +8,13 @@ import math
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from streamer.addresses import mask
 from streamer.errors import ServiceError, UsageError
 from streamer.lifecycle import Deadline
 from streamer.selector import QuietSelector
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 PROBE_STEP_S = 5.0
 RETRY_S = 0.2
+QUIET_S = 2.0
 LITTLE_AT_ONCE = {"max_partition_fetch_bytes": 256 << 10, "max_poll_records": 200}
 """Options of consumers that read a log after a take-over: what they take at once, their process keeps for good."""
 
@@ -330,11 +333,25 @@ def _connect(kafka: KafkaSettings, make: Callable[..., T], options: dict[str, An
     from streamer.broker_probe import refusal
 
     deadline = Deadline(kafka.connect_timeout_s)
-    while why := refusal(kafka, options["ssl_context"], min(kafka.connect_timeout_s, PROBE_STEP_S)):
-        if why.lasting or deadline.passed:
-            raise ServiceError(f"Kafka at {kafka.bootstrap_servers}: {why}")
-        time.sleep(min(RETRY_S, deadline.remaining()))
+    with _not_silent(kafka):
+        while why := refusal(kafka, options["ssl_context"], min(kafka.connect_timeout_s, PROBE_STEP_S)):
+            if why.lasting or deadline.passed:
+                raise ServiceError(f"Kafka at {kafka.bootstrap_servers}: {why}")
+            time.sleep(min(RETRY_S, deadline.remaining()))
+        try:
+            return make(**options, bootstrap_timeout_ms=round(kafka.connect_timeout_s * 1000))
+        except KafkaError as error:
+            raise ServiceError(f"Kafka at {kafka.bootstrap_servers}: {error}") from None
+
+
+@contextmanager
+def _not_silent(kafka: KafkaSettings) -> Iterator[None]:
+    """Says what is waited for, if it takes long: on stderr where logging is not set up. One step alone may take 5 s."""
+    words = "Kafka at %s does not answer yet; still trying, up to %g s in all"
+    timer = threading.Timer(QUIET_S, log.warning, (words, mask(kafka.bootstrap_servers), kafka.connect_timeout_s))
+    timer.daemon = True
+    timer.start()
     try:
-        return make(**options, bootstrap_timeout_ms=round(kafka.connect_timeout_s * 1000))
-    except KafkaError as error:
-        raise ServiceError(f"Kafka at {kafka.bootstrap_servers}: {error}") from None
+        yield
+    finally:
+        timer.cancel()
