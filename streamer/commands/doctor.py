@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when nothing must be changed, else 1."""
+    from streamer.doctor.choices import check_choices
     from streamer.doctor.kafka import check_kafka
     from streamer.doctor.machine import check_machine
     from streamer.doctor.redis import check_redis
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     worst = 0
     for findings in (
         check_machine(given),
+        check_choices(given, arguments.role),
         check_kafka(settings, arguments.role),
         check_redis(settings, arguments.role),
     ):

@@ -110,6 +110,7 @@ def test_one_line_for_a_service_that_is_not_there(environ: pytest.MonkeyPatch, c
 
 
 def test_doctor_names_a_wrong_address_of_a_broker_and_of_redis(environ: pytest.MonkeyPatch, capsys: Captured) -> None:
+    environ.setenv("STREAMER_DETECT__HEAD", "yolo")
     environ.setenv("STREAMER_KAFKA__CONNECT_TIMEOUT_S", "0.3")
     environ.setenv("STREAMER_KAFKA__BOOTSTRAP_SERVERS", "localhost:1")
     environ.setenv("STREAMER_REDIS__URL", "redis://localhost:1")
@@ -117,6 +118,7 @@ def test_doctor_names_a_wrong_address_of_a_broker_and_of_redis(environ: pytest.M
     found = capsys.readouterr().out
     assert "bad   Kafka at localhost:1: nothing listens there" in found
     assert "bad   Redis at redis://localhost:1: nothing listens there" in found
+    assert "no head is called 'yolo'" in found
 
 
 @pytest.mark.parametrize("command", ["up", "down", "status", "doctor", "topics", "config"])
