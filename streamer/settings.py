@@ -21,12 +21,14 @@ from streamer.records.stream import describe, shown_key
 PREFIX = "STREAMER_"
 FILE_VARIABLE = "STREAMER_CONFIG"
 DEFAULT_FILE = "streamer.toml"
+# Ten years: what Kafka, Redis and Python's clocks all take, in milliseconds too.
+_LONGEST_S = 10 * 366 * 24 * 3600
 
 _named: ContextVar[Path | None] = ContextVar("named", default=None)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class KafkaSettings(_Section):
@@ -43,7 +45,9 @@ class KafkaSettings(_Section):
     ssl_key_password: SecretStr = SecretStr("")
     ssl_check_hostname: bool = True
     connect_timeout_s: float = Field(10, gt=0, le=300, description="how long to look for a broker at the start")
-    session_timeout_ms: int = Field(6000, ge=1000, description="a silent member's partitions go to others after this")
+    session_timeout_ms: int = Field(
+        6000, ge=1000, le=1_800_000, description="a silent member's partitions go to others after this"
+    )
     topic_prefix: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]{0,64}$",
@@ -58,11 +62,11 @@ class TopicSettings(_Section):
     partitions: int = Field(16, ge=1, le=1000, description="the most workers that can share the frames")
     stream_partitions: int = Field(32, ge=1, le=1000, description="the most producers that can share the streams")
     replication_factor: int = Field(1, ge=1, le=9)
-    frames_retention_s: int = Field(600, ge=10)
-    frames_retention_bytes: int = Field(2 * 1024**3, ge=16 * 1024**2, description="per partition")
-    detections_retention_s: int = Field(7 * 24 * 3600, ge=60)
-    dead_retention_s: int = Field(24 * 3600, ge=60)
-    max_record_bytes: int = Field(8 * 1024**2, ge=64 * 1024, description="largest JPEG that travels")
+    frames_retention_s: int = Field(600, ge=10, le=_LONGEST_S)
+    frames_retention_bytes: int = Field(2 * 1024**3, ge=16 * 1024**2, le=1024**5, description="per partition")
+    detections_retention_s: int = Field(7 * 24 * 3600, ge=60, le=_LONGEST_S)
+    dead_retention_s: int = Field(24 * 3600, ge=60, le=_LONGEST_S)
+    max_record_bytes: int = Field(8 * 1024**2, ge=64 * 1024, le=1024**3, description="largest JPEG that travels")
 
 
 class RedisSettings(_Section):
@@ -74,18 +78,24 @@ class RedisSettings(_Section):
     ssl_ca_certs: Path | None = None
     prefix: str = Field("", pattern=r"^[A-Za-z0-9._:-]{0,64}$", description="before every key and channel")
     max_records: int = Field(10_000, ge=1, description="kept per stream at most")
-    max_age_s: int = Field(600, ge=1, description="kept per stream: results of frames not older than this")
-    latest_ttl_s: int = Field(60, ge=1, description="a stream that is silent for so long has no latest result")
+    max_age_s: int = Field(
+        600, ge=1, le=_LONGEST_S, description="kept per stream: results of frames not older than this"
+    )
+    latest_ttl_s: int = Field(
+        60, ge=1, le=_LONGEST_S, description="a stream that is silent for so long has no latest result"
+    )
 
 
 class ProduceSettings(_Section):
     """Producers."""
 
     max_outstanding_bytes: int = Field(64 * 1024**2, ge=1024**2, description="sent, not yet acknowledged, all streams")
-    stall_timeout_s: float = Field(5, gt=0, description="an open connection without a frame for so long is reopened")
-    connect_timeout_s: float = Field(5, gt=0)
-    reconnect_min_s: float = Field(0.5, gt=0)
-    reconnect_max_s: float = Field(30, gt=0)
+    stall_timeout_s: float = Field(
+        5, gt=0, le=3600, description="an open connection without a frame for so long is reopened"
+    )
+    connect_timeout_s: float = Field(5, gt=0, le=3600)
+    reconnect_min_s: float = Field(0.5, gt=0, le=3600)
+    reconnect_max_s: float = Field(30, gt=0, le=86_400)
     reconnect_attempts: int = Field(0, ge=0, description="in a row, 0: for ever")
     hwaccel: str = Field("", description="hardware decoder: cuda, vaapi, qsv, videotoolbox; empty: none")
     decoder_threads: int = Field(1, ge=0, le=64, description="per stream; 0: the codec chooses")
@@ -118,7 +128,9 @@ class DetectSettings(_Section):
     candidate_confidence: float = Field(
         0.1, ge=0, le=0.4, description="where objects are tracked: boxes from here on continue a track"
     )
-    class_confidence: dict[str, float] = Field(default_factory=dict, description="per class name, over confidence")
+    class_confidence: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="per class name, over confidence"
+    )
     classes: tuple[str, ...] = Field((), description="names of those wanted; empty: all")
     iou: float = Field(
         0.6,
@@ -144,10 +156,12 @@ class DetectSettings(_Section):
     transaction_timeout_ms: int = Field(3000, ge=1000, le=60_000)
     allow_upscale: bool = Field(False, description="take pictures smaller than the model needs")
     max_picture_pixels: int = Field(64_000_000, ge=10_000, description="larger pictures are dead frames, not decoded")
-    drain_timeout_s: float = Field(10, gt=0, description="to finish what is in flight when told to stop")
+    drain_timeout_s: float = Field(10, gt=0, le=3600, description="to finish what is in flight when told to stop")
     tries: int = Field(3, ge=1, le=100, description="a frame that, alone, fails or ends the worker so often is dead")
-    stuck_after_s: float = Field(120, gt=0, description="an engine that does not come back for so long ends the worker")
-    retry_timeout_s: float = Field(300, gt=0, description="without Kafka for so long, a worker ends")
+    stuck_after_s: float = Field(
+        120, gt=0, le=86_400, description="an engine that does not come back for so long ends the worker"
+    )
+    retry_timeout_s: float = Field(300, gt=0, le=_LONGEST_S, description="without Kafka for so long, a worker ends")
 
 
 class TensorRtSettings(_Section):
