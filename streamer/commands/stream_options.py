@@ -64,7 +64,14 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
         metavar="NAME=X,Y;X,Y",
         help="from a point to another, makes events of who crosses it; tracks; repeatable; none: no line",
     )
-    add("--option", dest="options", action="append", type=_option, metavar="K=V", help="for FFmpeg; may be repeated")
+    add(
+        "--option",
+        dest="options",
+        action="append",
+        type=_or_none("NAME=VALUE, e.g. rtsp_transport=udp,", _named),
+        metavar="K=V",
+        help="for FFmpeg; repeatable; those given replace all that the stream has; none: no option",
+    )
     add("--video", type=int, metavar="N", help="which of the source's video streams, from 0 (default)")
     add(
         "--pipeline",
@@ -86,7 +93,7 @@ def treatment(arguments: argparse.Namespace) -> dict[str, Any]:
     if fields.get("zones") or fields.get("lines"):
         fields.setdefault("track", True)
     if arguments.options:
-        fields["options"] = dict(arguments.options)
+        fields["options"] = dict(one for one in arguments.options if one != _NONE)
     if arguments.pipelines:
         fields["pipelines"] = tuple(arguments.pipelines)
     if fields.get("pace") == "fast":
@@ -133,13 +140,6 @@ def _line(text: str) -> Any:
     name, points = _named(text)
     start, end = _points(points, least=2)
     return {"name": name, "start": start, "end": end}
-
-
-def _option(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise argparse.ArgumentTypeError(f"{text!r}: NAME=VALUE, e.g. rtsp_transport=udp")
-    return name, value
 
 
 def _named(text: str) -> tuple[str, str]:

@@ -33,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = actions.add_parser("add", help="define a new stream")
     add.add_argument("name", metavar="NAME")
     add.add_argument("source", metavar="SOURCE", help="credentials as ${VARIABLE} or ${file:PATH} of the producer")
-    change = actions.add_parser("set", help="change a stream; what is not given stays")
+    change = actions.add_parser(
+        "set", help="change a stream; what is not given stays, what is repeatable (--mask, --option) is replaced whole"
+    )
     change.add_argument("name", metavar="NAME")
     change.add_argument("--source", metavar="SOURCE", help="another source: a new run begins")
     show = actions.add_parser("list", help="show all streams")

@@ -28,6 +28,7 @@ def defined(*words: str) -> StreamDefinition:
         (("--mask", "0,0;9,0;9,9:pixelate"), {"masks": ({"points": ((0, 0), (9, 0), (9, 9)), "mode": "pixelate"},)}),
         (("--mask", "none"), {"masks": ()}),
         (("--option", "rtsp_transport=udp"), {"options": {"rtsp_transport": "udp"}}),
+        (("--option", "none"), {"options": {}}),
         (("--track",), {"track": True}),
         (("--zone", "door=1,2;30,4;5,60.5"), {"track": True, "zones": (DOOR,)}),
         (("--zone", "door=1,2 30,4 5,60.5:20"), {"track": True, "zones": ({**DOOR, "dwell_s": 20},)}),
@@ -68,7 +69,7 @@ def test_words_become_a_definition(words: tuple[str, ...], expected: dict[str, o
         (("--fps", "some"), "--fps: 'some' is neither a number nor none"),
         (("--motion-gate", "inf"), "--motion-gate: 'inf' is neither a number nor none"),
         (("--video", "first"), "--video: 'first' is not a whole number"),
-        (("--option", "rtsp_transport"), "NAME=VALUE"),
+        (("--option", "rtsp_transport"), "'rtsp_transport' is neither NAME=VALUE, e.g. rtsp_transport=udp, nor none"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
