@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from streamer.settings import Settings
 
 HELP = "show all settings, with what each is for"
-EXAMPLES = ("streamer config show", "streamer config show > streamer.toml", "streamer config show --config site.toml")
+EXAMPLES = ("streamer config show", "streamer config show > all.toml", "streamer config show --config site.toml")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

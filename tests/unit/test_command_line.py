@@ -10,6 +10,7 @@ import pytest
 
 from streamer.__main__ import GROUP, _parser, main
 from streamer.commands.parser import Parser
+from streamer.settings import DEFAULT_FILE
 
 COMMANDS = {command.name: command for command in entry_points(group=GROUP)}
 
@@ -45,6 +46,14 @@ def test_help_has_examples_that_parse(prog: str) -> None:
     for line in lines:
         for words in calls(line):
             assert _parser(COMMANDS, words).parse_args(words).command == words[0]
+
+
+@pytest.mark.parametrize("prog", sorted(LEAVES))
+def test_no_example_empties_the_settings_before_they_are_read(prog: str) -> None:
+    """The shell does, for `> streamer.toml` here, or for `--config X > X`."""
+    for line in LEAVES[prog].format_help().splitlines():
+        command, redirected, file = line.partition(" > ")
+        assert not redirected or file.split()[0] not in (DEFAULT_FILE, *command.split())
 
 
 @pytest.mark.parametrize("prog", sorted(LEAVES))
