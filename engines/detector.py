@@ -198,7 +198,7 @@ def open_detector(settings: DetectSettings, threads: int) -> Detector:
     names = class_names(file)
     engine = open_engine(settings.engine, file, spec, threads)
     try:
-        first = engine.infer(_grey(spec, 1 / 255, spec.batch))
+        first = engine.infer(_grey(engine.input, 1 / 255, engine.input.batch))
         sample = Sample(spec.width, spec.height, [output[:1] for output in first], names, file.metadata)
         choice = choose(sample, settings.head)
         model = describe_model(file, spec, choice.head, choice.reason, settings.padding)

@@ -26,6 +26,7 @@ class InputSpec:
     batch: the most pictures per inference.
     fixed_batch: whether it must be exactly so many.
     dtype: float32 or float16.
+    undecided: whether neither file nor settings say how many, so that an engine which is faster with more takes more.
     """
 
     width: int
@@ -33,6 +34,7 @@ class InputSpec:
     batch: int
     fixed_batch: bool
     dtype: np.dtype[Any]
+    undecided: bool = False
 
     def shape(self, pictures: int) -> tuple[int, int, int, int]:
         """Shape of a batch."""

@@ -50,7 +50,9 @@ class ModelInfo:
 
 
 def input_spec(file: OnnxFile, batch: int = 0) -> InputSpec:
-    """What goes into the network. batch: pictures per inference, where the file leaves that open; 0: one.
+    """What goes into the network.
+
+    batch: pictures per inference, where the file leaves that open; 0: one, unless the engine wants more.
 
     Raises:
         ModelError: it does not take pictures as (pictures, 3, height, width).
@@ -65,7 +67,8 @@ def input_spec(file: OnnxFile, batch: int = 0) -> InputSpec:
         raise ModelError(f"{file.path}: its input is {spec}; export it with an input of float32 or float16")
     height, width = _size(file, spec.shape[2:])
     fixed = spec.shape[0] if isinstance(spec.shape[0], int) else None
-    return InputSpec(width, height, fixed or batch or 1, fixed is not None, np.dtype(spec.dtype))
+    undecided = not (fixed or batch)
+    return InputSpec(width, height, fixed or batch or 1, fixed is not None, np.dtype(spec.dtype), undecided)
 
 
 def _size(file: OnnxFile, shape: tuple[int | str, ...]) -> tuple[int, int]:

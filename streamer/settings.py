@@ -145,7 +145,7 @@ class DetectSettings(_Section):
     share_cores: int = Field(
         1, ge=1, le=256, description="workers on this machine that share its cores, if sessions = 0"
     )
-    batch: int = Field(0, ge=0, le=256, description="frames per inference; 0: what the model is made for")
+    batch: int = Field(0, ge=0, le=256, description="frames per inference; 0: the model's, if open 16 on a GPU")
     batch_wait_ms: float = Field(5, ge=0, le=1000, description="a batch that isn't full goes after this")
     queue: int = Field(16, ge=1, le=1024, description="frames waiting for inference, all streams")
     commit_interval_ms: int = Field(75, ge=1, le=10_000, description="results of so long are committed together")
@@ -168,7 +168,7 @@ class TensorRtSettings(_Section):
     """Engines that TensorRT builds, for workers with engine = "tensorrt"."""
 
     precision: Literal["model", "fp16"] = Field("model", description="fp16: models in FP32 are cast to it; others stay")
-    best_batch: int = Field(0, ge=0, le=256, description="frames per inference to be fastest at; 0: detect.batch")
+    best_batch: int = Field(0, ge=0, le=256, description="frames per inference to be fastest at; 0: the most")
     tf32: bool = Field(False, description="FP32 with fewer bits, faster; boxes differ a little from a CPU's")
     effort: int = Field(3, ge=0, le=5, description="how long a build looks for the fastest way")
     workspace_mb: int = Field(0, ge=0, description="GPU memory that a layer may use for itself; 0: all there is")

@@ -11,7 +11,7 @@ from engines.progress import Job, Progress
 from engines.tensorrt.device import open_device
 from engines.tensorrt.layers import Layer, read_layers
 from engines.tensorrt.library import open_library
-from engines.tensorrt.plans import Gpu, Wanted, obtain_plan, open_plan_cache
+from engines.tensorrt.plans import Gpu, Wanted, decided, obtain_plan, open_plan_cache
 from streamer.errors import UsageError
 from streamer.models import model_path
 from streamer.settings import Settings
@@ -88,6 +88,6 @@ def _draw(job: Job[T], progress: Progress, file: Any = None) -> None:
 
 def _wanted(model: str, settings: Settings) -> Wanted:
     file = read_onnx(model_path(model))
-    spec = input_spec(file, settings.detect.batch)
+    spec = decided(input_spec(file, settings.detect.batch), settings.tensorrt)
     library, device = open_library(), open_device()
     return Wanted(library, Gpu(device.name, device.architecture), file, spec, settings.tensorrt)

@@ -14,7 +14,7 @@ from engines.tensorrt.device import Device, open_device
 from engines.tensorrt.host_arrays import HostArrays
 from engines.tensorrt.library import open_library
 from engines.tensorrt.network import Network, load_network
-from engines.tensorrt.plans import Gpu, Wanted, obtain_plan
+from engines.tensorrt.plans import Gpu, Wanted, decided, obtain_plan
 from engines.tensorrt.slots import Slot
 from engines.tensorrt.usage import usage_meter
 from streamer.settings import load
@@ -41,7 +41,9 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
     """
     library, device = open_library(), open_device()
     with _opening, device.use("opening an engine"):
-        wanted = Wanted(library, Gpu(device.name, device.architecture), file, spec, load().tensorrt)
+        settings = load().tensorrt
+        spec = decided(spec, settings)
+        wanted = Wanted(library, Gpu(device.name, device.architecture), file, spec, settings)
         network = _networks.get(wanted.key.digest)
         if network is None:
             code = wanted.options.version_compatible

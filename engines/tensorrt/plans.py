@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from engines.engine import InputSpec
 from engines.onnx_file import OnnxFile
@@ -13,9 +13,11 @@ from engines.tensorrt.graph import VERSION, prepare
 from engines.tensorrt.library import Library
 from engines.tensorrt.plan_file import Plan, PlanKey
 from engines.tensorrt.shared import open_shared
+from streamer.errors import UsageError
 from streamer.settings import TensorRtSettings
 from streamer.stack.home import cache_folder
 
+_BATCH = 16  # where nobody says how many: with one picture at a time a GPU waits most of its time
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +47,7 @@ class Wanted:
         """What the builder is told."""
         settings, most = self.settings, self.spec.batch
         return BuildOptions(
-            best=min(settings.best_batch or most, most),
+            best=most if self.spec.fixed_batch else settings.best_batch or most,
             most=most,
             tf32=settings.tf32,
             version_compatible=settings.version_compatible,
@@ -70,6 +72,22 @@ class Wanted:
             batches=(options.most,) if self.spec.fixed_batch else (1, options.best, options.most),
             options={name: value for name, value in asdict(options).items() if name not in ("best", "most")},
         )
+
+
+def decided(spec: InputSpec, settings: TensorRtSettings) -> InputSpec:
+    """What goes into the network, with a largest batch that is worth a GPU where nobody has named one.
+
+    Raises:
+        UsageError: the batch to be fastest at is larger than the largest one.
+    """
+    if spec.undecided:
+        return replace(spec, batch=max(_BATCH, settings.best_batch), undecided=False)
+    if settings.best_batch > spec.batch and not spec.fixed_batch:
+        raise UsageError(
+            f"tensorrt.best_batch is {settings.best_batch}, and batches have {spec.batch} frames at most; "
+            "make detect.batch as large, or best_batch smaller"
+        )
+    return spec
 
 
 def obtain_plan(wanted: Wanted) -> Plan:

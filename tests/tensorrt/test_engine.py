@@ -1,6 +1,7 @@
 """The runtime on a simulated GPU: answers, order, what is allocated and waited for, what fails how."""
 
 import threading
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from engines import engine as engines
+from engines.detector import open_detector
 from engines.engine import InputSpec
 from engines.onnx_file import read_onnx
 from engines.tensorrt import engine as engine_module
 from engines.tensorrt.cuda_graph import record
 from engines.tensorrt.device import open_device
+from engines.tensorrt.engine import TensorRtEngine
 from engines.tensorrt.errors import (
     DeviceError,
     DeviceLostError,
@@ -26,6 +30,7 @@ from engines.tensorrt.plan_file import Plan
 from engines.tensorrt.plans import Wanted
 from streamer.__main__ import main
 from streamer.errors import ModelError, StreamerError, UsageError
+from streamer.settings import DetectSettings
 from tests.fakes import gpu as fake
 from tests.fakes.tensorrt import plan_of
 from tests.tensorrt.rig import Rig
@@ -275,6 +280,24 @@ def test_opened_by_its_name_in_the_registry(
     assert [engine.name for engine in engines] == ["tensorrt", "tensorrt"]
     for engine in engines:
         assert engine.infer(pictures(1, 2, 3))[1][:, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("batch", "most"), [(0, 16), (3, 3)])
+def test_a_model_with_an_open_batch_takes_many_unless_told_otherwise(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, batch: int, most: int
+) -> None:
+    def obtain(wanted: Wanted) -> Plan:
+        return Plan(plan_of(path.read_bytes(), wanted.spec.batch), None, (), "m.onnx", 1.0, 0.0)
+
+    path = constant_network(tmp_path / "m.onnx", {"output0": np.ones((1, 7, 84), np.float32)}, ("n", 3, 64, 64))
+    point = EntryPoint("tensorrt", "engines.tensorrt.engine:open_engine", engines.GROUP)
+    monkeypatch.setattr(engines, "entry_points", lambda group: [point])
+    monkeypatch.setattr(engine_module, "obtain_plan", obtain)
+    monkeypatch.chdir(tmp_path)
+    detector = open_detector(DetectSettings(model=str(path), engine="tensorrt", head="yolov8", batch=batch), threads=1)
+    assert isinstance(detector.engine, TensorRtEngine)
+    assert detector.batch == detector.engine.network.most == most
+    assert len(detector.detect_pictures([np.zeros((64, 64, 3), np.uint8)] * 20)) == 20
 
 
 def test_a_file_named_on_the_command_line_has_a_say_in_how_it_is_built(

@@ -18,7 +18,7 @@ from engines.tensorrt.builder import BuildOptions, Built
 from engines.tensorrt.errors import DeviceError, DriverTooOldError
 from engines.tensorrt.graph import Prepared
 from engines.tensorrt.library import Library, open_library
-from engines.tensorrt.plans import Gpu, Wanted, obtain_plan
+from engines.tensorrt.plans import Gpu, Wanted, decided, obtain_plan
 from streamer.errors import UsageError
 from streamer.settings import TensorRtSettings
 
@@ -66,7 +66,7 @@ def test_each_thing_that_an_engine_depends_on_makes_another_key() -> None:
     [
         {"file": replace(FILE, path=Path("/elsewhere/other.onnx"), size=10)},
         {"settings": TensorRtSettings(cache=Path("/elsewhere"))},
-        {"settings": TensorRtSettings(best_batch=200)},  # as many as there can be
+        {"settings": TensorRtSettings(best_batch=8)},  # as many as there can be
         {"settings": TensorRtSettings(shared_cache="s3://bucket", shared_key="x" * 32)},
     ],
 )
@@ -94,12 +94,30 @@ def test_compatible_engines_serve_later_versions() -> None:
     assert replace(wanted, library=library("11.0.0.1")).key != wanted.key
 
 
-@pytest.mark.parametrize(("given", "best", "batches"), [(0, 8, (1, 8, 8)), (3, 3, (1, 3, 8)), (200, 8, (1, 8, 8))])
+@pytest.mark.parametrize(("given", "best", "batches"), [(0, 8, (1, 8, 8)), (3, 3, (1, 3, 8))])
 def test_the_best_batch_is_the_largest_unless_another_is_named(given: int, best: int, batches: Any) -> None:
     wanted = replace(WANTED, settings=TensorRtSettings(best_batch=given, workspace_mb=3))
     assert wanted.options == BuildOptions(best=best, most=8, workspace=3 * 1024**2)
     assert wanted.key.batches == batches
     assert replace(wanted, spec=spec(fixed=True)).key.batches == (8,)
+
+
+@pytest.mark.parametrize(
+    ("best", "batches"), [(0, (1, 16, 16)), (4, (1, 4, 16)), (32, (1, 32, 32))], ids=["none", "small", "large"]
+)
+def test_where_nobody_says_how_many_batches_are_worth_a_gpu(best: int, batches: Any) -> None:
+    settings, undecided = TensorRtSettings(best_batch=best), replace(spec(batch=1), undecided=True)
+    wanted = replace(WANTED, spec=decided(undecided, settings), settings=settings)
+    assert wanted.key.batches == batches
+
+
+def test_a_best_batch_that_is_larger_than_the_largest_is_refused() -> None:
+    large = TensorRtSettings(best_batch=32)
+    with pytest.raises(UsageError, match=r"tensorrt\.best_batch is 32, and batches have 8 frames at most; make detect"):
+        decided(spec(batch=8), large)
+    # Where the model fixes it, nobody can choose.
+    assert decided(spec(batch=8, fixed=True), large).batch == 8
+    assert replace(WANTED, spec=spec(batch=8, fixed=True), settings=large).options.best == 8
 
 
 def test_a_plan_is_built_with_the_timings_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
