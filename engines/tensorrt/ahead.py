@@ -31,7 +31,7 @@ def build_ahead(model: str, settings: Settings) -> str:
     """
     wanted = _wanted(model, settings)
     cache = open_plan_cache(settings.tensorrt)
-    known = cache.find(wanted.key)
+    known = cache.find(wanted.key, wanted.usable)
     plan = known or watched(lambda: obtain_plan(wanted))
     done = "is in the cache" if known else f"built in {plan.seconds:.0f} s"
     batches = ", ".join(map(str, wanted.key.batches))
@@ -49,7 +49,7 @@ def inspect_engine(model: str, settings: Settings) -> list[Layer]:
         DeviceError: there is no GPU, or it failed.
     """
     wanted = _wanted(model, settings)
-    plan = open_plan_cache(settings.tensorrt).find(wanted.key)
+    plan = open_plan_cache(settings.tensorrt).find(wanted.key, wanted.usable)
     if plan is None:
         raise UsageError(f"{wanted.file.path}: it has no engine here yet; build it by `streamer engine build`")
     with open_device().use("loading the engine"):

@@ -29,6 +29,10 @@ class Entry:
     header: dict[str, Any] | None
 
 
+def _any(_: Plan) -> bool:
+    return True
+
+
 class PlanCache:
     """Plans by key, in a folder of this user's. Processes and threads may share it; made by `open_cache`."""
 
@@ -36,8 +40,8 @@ class PlanCache:
         self.folder = folder
         self._shared = shared
 
-    def find(self, key: PlanKey) -> Plan | None:
-        """The plan if it is on this machine, whole, and for this key. One that isn't is as good as none."""
+    def find(self, key: PlanKey, usable: Callable[[Plan], bool] = _any) -> Plan | None:
+        """The plan if it is on this machine, whole, for this key, and usable. One that isn't is as good as none."""
         name = key.digest + _SUFFIX
         content = self.folder.read(name)
         if content is None:
@@ -47,29 +51,38 @@ class PlanCache:
         except Unusable as error:
             _log.warning("%s: %s; it is built again", self.folder.path / name, error)
             return None
+        if not usable(plan):
+            return None
         self.folder.used(name)
         return plan
 
-    def obtain(self, key: PlanKey, build: Callable[[], Plan], stopped: Callable[[], bool] = lambda: False) -> Plan:
+    def obtain(
+        self,
+        key: PlanKey,
+        build: Callable[[], Plan],
+        stopped: Callable[[], bool] = lambda: False,
+        usable: Callable[[Plan], bool] = _any,
+    ) -> Plan:
         """The plan, built if it is nowhere. One builds at a time, others wait for it.
 
-        stopped: whether who waits shall wait no more.
+        stopped: whether who waits shall wait no more. usable: whether one that is there can be used; else it is built
+        anew, and takes the other's place.
 
         Raises:
             BuildStopped: `stopped` said so.
         """
-        plan = self.find(key)
+        plan = self.find(key, usable)
         if plan:
             return plan
         with self.folder.alone(key.digest, _Waiting(key, stopped)) as our_turn:
             if not our_turn:
                 raise BuildStopped
-            return self.find(key) or self._new(key, build)
+            return self.find(key, usable) or self._new(key, build, usable)
 
-    def _new(self, key: PlanKey, build: Callable[[], Plan]) -> Plan:
+    def _new(self, key: PlanKey, build: Callable[[], Plan], usable: Callable[[Plan], bool]) -> Plan:
         self.folder.clear_unfinished(key.digest)
         plan = self._shared.find(key) if self._shared else None
-        if plan:
+        if plan and usable(plan):
             self._write(key.digest + _SUFFIX, write_plan(key, plan))
             return plan
         plan = build()

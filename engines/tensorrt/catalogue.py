@@ -10,7 +10,7 @@ import orjson
 
 from engines.tensorrt.cache import Entry, PlanCache
 from engines.tensorrt.graph import VERSION
-from engines.tensorrt.library import open_library
+from engines.tensorrt.library import is_newer, open_library
 from streamer.errors import UsageError
 
 _DAY = 24 * 3600.0
@@ -70,6 +70,9 @@ def _useless(entry: Entry, installed: tuple[str, str, str] | None, unused_days: 
         return "made by an older streamer"
     if installed and key.get("library") == installed[0] and key.get("version") not in installed[1:]:
         return f"for TensorRT {key.get('version')}, here is {installed[1]}"
+    builder = str(entry.header.get("builder", ""))
+    if installed and key.get("library") == installed[0] and is_newer(builder, installed[1]):
+        return f"built by TensorRT {builder}, here is {installed[1]}"
     days = (time.time() - entry.used) / _DAY
     return f"not used for {days:.0f} days" if unused_days is not None and days > unused_days else ""
 

@@ -1,6 +1,8 @@
 """TensorRT on an NVIDIA GPU (extra `gpu`), for arrays of this machine. The GPU's own way is in detector.py."""
 
+import logging
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +13,11 @@ from engines.engine import Engine, InputSpec
 from engines.gpu_usage import GpuUsage
 from engines.onnx_file import OnnxFile
 from engines.tensorrt.device import Device, open_device
+from engines.tensorrt.errors import PlanRefusedError
 from engines.tensorrt.host_arrays import HostArrays
 from engines.tensorrt.library import open_library
 from engines.tensorrt.network import Network, load_network
+from engines.tensorrt.plan_file import Plan
 from engines.tensorrt.plans import Gpu, Wanted, decided, obtain_plan
 from engines.tensorrt.slots import Slot
 from engines.tensorrt.usage import usage_meter
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "tensorrt"
 
+_log = logging.getLogger(__name__)
 _networks: "weakref.WeakValueDictionary[str, Network]" = weakref.WeakValueDictionary()
 _opening = threading.Lock()
 
@@ -46,9 +51,7 @@ def open_engine(file: OnnxFile, spec: InputSpec, threads: int) -> Engine:
         wanted = Wanted(library, Gpu(device.name, device.architecture), file, spec, settings)
         network = _networks.get(wanted.key.digest)
         if network is None:
-            code = wanted.options.version_compatible
-            network = load_network(library, obtain_plan(wanted).content, file.path, brings_code=code)
-            _networks[wanted.key.digest] = network
+            network = _networks[wanted.key.digest] = _network(wanted)
     return TensorRtEngine(spec, device, network)
 
 
@@ -59,6 +62,24 @@ def check() -> None:
         UsageError: TensorRT is not installed.
     """
     open_library()
+
+
+def _network(wanted: Wanted) -> Network:
+    """Its plan, loaded; one from a cache that TensorRT doesn't load is built anew, once."""
+    asked = time.time()
+    plan = obtain_plan(wanted)
+    try:
+        return _loaded(wanted, plan)
+    except PlanRefusedError as error:
+        if plan.built >= asked:
+            raise
+        _log.warning("%s; the one in the cache is of no use here, so it is built again", error)
+    return _loaded(wanted, obtain_plan(wanted, refused=plan.content))
+
+
+def _loaded(wanted: Wanted, plan: Plan) -> Network:
+    code = wanted.options.version_compatible
+    return load_network(wanted.library, plan.content, wanted.file.path, brings_code=code)
 
 
 class TensorRtEngine:

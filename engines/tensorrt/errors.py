@@ -21,6 +21,10 @@ class DriverTooOldError(DeviceError):
     """The driver is older than the CUDA libraries need."""
 
 
+class PlanRefusedError(DeviceError):
+    """TensorRT doesn't load a plan: another one, which is built here, may be loaded."""
+
+
 def missing(module: str) -> UsageError:
     """The error of a Python package that isn't there."""
     return UsageError(f"engine tensorrt needs the package {module}; install it with: {EXTRA}")

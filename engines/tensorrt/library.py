@@ -59,6 +59,15 @@ class Library:
         return device_error(doing, self.log.last or "TensorRT gives no reason")
 
 
+def is_newer(version: str, other: str) -> bool:
+    """Whether one version, as in "10.15.1.29", is newer than another: older TensorRT loads no newer one's plans."""
+    return _numbers(version) > _numbers(other)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
 @cache
 def open_library(modules: Sequence[str] = MODULES) -> Library:
     """The first of these modules that can be imported; the same object each time.

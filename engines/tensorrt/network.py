@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.tensorrt.errors import DeviceError, device_error
+from engines.tensorrt.errors import DeviceError, PlanRefusedError, device_error
 from engines.tensorrt.library import Library
 from streamer.errors import ModelError
 
@@ -84,7 +84,8 @@ def load_network(library: Library, plan: bytes, path: Path, brings_code: bool = 
     brings_code: whether the plan is version-compatible, which has its TensorRT inside, to be run on the CPU.
 
     Raises:
-        DeviceError: TensorRT can't load it.
+        PlanRefusedError: TensorRT can't load it, and that lies in the plan.
+        DeviceError: TensorRT can't start, or the GPU failed.
         ModelError: it isn't a network that takes pictures and answers with outputs of one size.
     """
     library.log.errors.clear()
@@ -97,5 +98,6 @@ def load_network(library: Library, plan: bytes, path: Path, brings_code: bool = 
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
-        raise library.failure(f"{path}: loading the engine")
+        error = library.failure(f"{path}: loading the engine")
+        raise PlanRefusedError(str(error)) if type(error) is DeviceError else error
     return Network(library, engine, path)

@@ -54,6 +54,7 @@ class Plan:
 
     head: what reads its outputs, None: what reads the model's. changes: that were made to the model, in words.
     model_name: of the file, for people. seconds: it took to build. built: when, as seconds since 1970.
+    builder: version of the TensorRT that built it; nothing where an older streamer did.
     """
 
     content: bytes = field(repr=False)
@@ -62,6 +63,7 @@ class Plan:
     model_name: str
     seconds: float
     built: float
+    builder: str = ""
 
 
 def write_plan(key: PlanKey, plan: Plan) -> bytes:
@@ -74,6 +76,7 @@ def write_plan(key: PlanKey, plan: Plan) -> bytes:
         "model_name": plan.model_name,
         "seconds": plan.seconds,
         "built": plan.built,
+        "builder": plan.builder,
     }
     return b"".join((_MAGIC, orjson.dumps(header), b"\n", plan.content))
 
@@ -110,6 +113,7 @@ def read_plan(content: bytes, key: PlanKey) -> Plan:
         if hashlib.sha256(plan).hexdigest() != header["sha256"]:
             raise Unusable("it is cut off or damaged")
         changes, name = tuple(map(str, header["changes"])), str(header["model_name"])
-        return Plan(plan, header["head"], changes, name, float(header["seconds"]), float(header["built"]))
+        seconds, built = float(header["seconds"]), float(header["built"])
+        return Plan(plan, header["head"], changes, name, seconds, built, str(header.get("builder", "")))
     except (KeyError, TypeError, ValueError) as error:
         raise Unusable(f"its header is damaged ({error})") from None

@@ -10,7 +10,7 @@ from engines.progress import Progress, told
 from engines.tensorrt.builder import BuildOptions, build
 from engines.tensorrt.cache import PlanCache, open_cache
 from engines.tensorrt.graph import VERSION, prepare
-from engines.tensorrt.library import Library
+from engines.tensorrt.library import Library, is_newer
 from engines.tensorrt.plan_file import Plan, PlanKey
 from engines.tensorrt.shared import open_shared
 from streamer.errors import UsageError
@@ -74,6 +74,11 @@ class Wanted:
         )
 
 
+    def usable(self, plan: Plan) -> bool:
+        """Whether the library loads it: a version-compatible one goes from older versions to newer ones only."""
+        return not is_newer(plan.builder, self.library.version)
+
+
 def decided(spec: InputSpec, settings: TensorRtSettings) -> InputSpec:
     """What goes into the network, with a largest batch that is worth a GPU where nobody has named one.
 
@@ -90,8 +95,10 @@ def decided(spec: InputSpec, settings: TensorRtSettings) -> InputSpec:
     return spec
 
 
-def obtain_plan(wanted: Wanted) -> Plan:
+def obtain_plan(wanted: Wanted, refused: bytes = b"") -> Plan:
     """The plan: from the cache of this machine, else from the fleet's, else built, which takes minutes.
+
+    refused: a plan from there that TensorRT doesn't load, so that another one takes its place.
 
     Raises:
         UsageError: onnx is not installed, or a cache can't be used.
@@ -100,7 +107,11 @@ def obtain_plan(wanted: Wanted) -> Plan:
         BuildStopped: who is reported to has stopped it.
     """
     cache, progress = open_plan_cache(wanted.settings), told()
-    return cache.obtain(wanted.key, lambda: _built(wanted, cache, progress), lambda: progress.stopped)
+
+    def usable(plan: Plan) -> bool:
+        return wanted.usable(plan) and plan.content != refused
+
+    return cache.obtain(wanted.key, lambda: _built(wanted, cache, progress), lambda: progress.stopped, usable)
 
 
 def open_plan_cache(settings: TensorRtSettings) -> PlanCache:
@@ -123,4 +134,5 @@ def _built(wanted: Wanted, cache: PlanCache, progress: Progress) -> Plan:
     found = build(library, prepared.model, wanted.spec, wanted.options, progress, cache.timings(key))
     cache.keep_timings(key, found.timings)
     _log.info("%s: built in %.0f s, %.1f MB", file.path, found.seconds, len(found.plan) / 1e6)
-    return Plan(found.plan, prepared.head, prepared.changes, file.path.name, found.seconds, time.time())
+    made = prepared.head, prepared.changes, file.path.name, found.seconds, time.time(), library.version
+    return Plan(found.plan, *made)
