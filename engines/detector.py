@@ -4,7 +4,7 @@ import difflib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.detections import Detections
-from engines.engine import Engine, InputSpec, open_engine
+from engines.engine import CutEngine, Engine, InputSpec, open_engine
 from engines.heads.head import Head, Sample, Thresholds
-from engines.heads.registry import choose
+from engines.heads.registry import Choice, choose
 from engines.letterbox import PAD_VALUE, Placement
 from engines.model import ModelInfo, class_names, describe_model, input_spec
 from engines.nms import suppress
@@ -200,12 +200,19 @@ def open_detector(settings: DetectSettings, threads: int) -> Detector:
     try:
         first = engine.infer(_grey(engine.input, 1 / 255, engine.input.batch))
         sample = Sample(spec.width, spec.height, [output[:1] for output in first], names, file.metadata)
-        choice = choose(sample, settings.head)
+        choice = _head(engine, sample, settings.head)
         model = describe_model(file, spec, choice.head, choice.reason, settings.padding)
         return Detector(model, engine, choice.head, _selection(settings, model))
     except ValueError as error:
         engine.close()
         raise ModelError(f"{file.path}: {error}") from None
+
+
+def _head(engine: Engine, sample: Sample, named: str) -> Choice:
+    """What reads the engine's outputs; who has named a head meant the file's own."""
+    if isinstance(engine, CutEngine) and engine.head:
+        return replace(choose(sample, engine.head), reason="the file ends in NMS, which is done behind the engine")
+    return choose(sample, named)
 
 
 def _grey(spec: InputSpec, factor: float, pictures: int) -> NDArray[Any]:

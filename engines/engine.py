@@ -8,7 +8,7 @@ UsageError where the library is missing.
 import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,16 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Lets memory go; the engine is of no use afterwards."""
+
+
+@runtime_checkable
+class CutEngine(Protocol):
+    """An engine that may have left out the end of its file.
+
+    head: what reads the outputs that are there then; None: nothing was left out.
+    """
+
+    head: str | None
 
 
 def open_engine(name: str, file: OnnxFile, spec: InputSpec, threads: int) -> Engine:

@@ -79,18 +79,18 @@ def _network(wanted: Wanted) -> Network:
 
 def _loaded(wanted: Wanted, plan: Plan) -> Network:
     code = wanted.options.version_compatible
-    return load_network(wanted.library, plan.content, wanted.file.path, brings_code=code)
+    return load_network(wanted.library, plan.content, wanted.file.path, code, plan.head)
 
 
 class TensorRtEngine:
-    """A network and a slot for arrays. See Engine, GpuEngine.
+    """A network and a slot for arrays. See Engine, CutEngine, GpuEngine.
 
     device, network: shared with other engines. graphs: whether batches are recorded as CUDA graphs.
     """
 
     def __init__(self, spec: InputSpec, device: Device, network: Network, graphs: bool = True) -> None:
         self.name = NAME
-        self.version = network.version
+        self.version, self.head = network.version, network.head
         self.input = spec
         self.device, self.network, self.graphs = device, network, graphs
         self.gpu = f"{device.name} {device.address}"

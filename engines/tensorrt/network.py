@@ -34,10 +34,12 @@ class Network:
     """A loaded plan with one input, the pictures.
 
     most: the largest batch; best: the one that it is fastest at; fixed: whether it must be exactly `most`.
+    head: what reads its outputs, None: what reads the file's.
     """
 
-    def __init__(self, library: Library, engine: Any, path: Path) -> None:
+    def __init__(self, library: Library, engine: Any, path: Path, head: str | None = None) -> None:
         trt = library.trt
+        self.head = head
         self.version = library.version
         self.path = path
         self._library, self._engine = library, engine
@@ -78,10 +80,13 @@ class Network:
         return Tensor(name, np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))), shape[1:])
 
 
-def load_network(library: Library, plan: bytes, path: Path, brings_code: bool = False) -> Network:
+def load_network(
+    library: Library, plan: bytes, path: Path, brings_code: bool = False, head: str | None = None
+) -> Network:
     """The network of a plan, for the device whose context is current. path: of the model, for messages.
 
     brings_code: whether the plan is version-compatible, which has its TensorRT inside, to be run on the CPU.
+    head: see Network.
 
     Raises:
         PlanRefusedError: TensorRT can't load it, and that lies in the plan.
@@ -100,4 +105,4 @@ def load_network(library: Library, plan: bytes, path: Path, brings_code: bool = 
     if engine is None:
         error = library.failure(f"{path}: loading the engine")
         raise PlanRefusedError(str(error)) if type(error) is DeviceError else error
-    return Network(library, engine, path)
+    return Network(library, engine, path, head)

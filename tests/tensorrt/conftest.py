@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from engines.tensorrt import engine
 from engines.tensorrt.device import open_device
 from engines.tensorrt.library import open_library
 from tests.conftest import need
@@ -26,6 +27,7 @@ def forget() -> None:
     """What a process keeps for its life."""
     open_device.cache_clear()
     open_library.cache_clear()
+    engine._networks.clear()
 
 
 @pytest.fixture
