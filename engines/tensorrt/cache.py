@@ -70,6 +70,7 @@ class PlanCache:
 
         Raises:
             BuildStopped: `stopped` said so.
+            UsageError: it is to be built, and the folder is read-only or full.
         """
         plan = self.find(key, usable)
         if plan:

@@ -9,7 +9,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamer.errors import UsageError
@@ -57,15 +57,22 @@ class OwnFolder:
             os.replace(unfinished, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             os.fsync(self._folder)
         except OSError as error:
-            self.remove(unfinished)
+            with suppress(OSError):
+                os.unlink(unfinished, dir_fd=self._folder)
             raise UsageError(f"can't write into {self.path}: {error.strerror}; name another folder") from None
 
     def remove(self, name: str) -> None:
-        """Removes a file if it is there."""
+        """Removes a file if it is there.
+
+        Raises:
+            UsageError: the folder is read-only.
+        """
         try:
             os.unlink(name, dir_fd=self._folder)
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise UsageError(f"can't remove {self.path / name}: {error.strerror}") from None
 
     def size_and_time(self, name: str) -> tuple[int, float]:
         """Bytes of a file, and when it was last used, as seconds since 1970; zeros if it is gone."""
@@ -76,20 +83,27 @@ class OwnFolder:
         return found.st_size, found.st_mtime
 
     def used(self, name: str) -> None:
-        """Notes that a file is used now."""
-        try:
+        """Notes that a file is used now, where that can be noted: files of an image may be read-only."""
+        with suppress(OSError):
             os.utime(name, dir_fd=self._folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return
 
     @contextmanager
     def alone(self, name: str, waiting: Callable[[], bool]) -> Iterator[bool]:
         """Waits until no other process or thread is in here under that name; a killed one is out.
 
         waiting: called again and again meanwhile; False gives up. Yields whether it is our turn.
+
+        Raises:
+            UsageError: nothing can be written there.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(f"{name}{_LOCK}", flags, 0o600, dir_fd=self._folder)
+        try:
+            descriptor = os.open(f"{name}{_LOCK}", flags, 0o600, dir_fd=self._folder)
+        except OSError as error:
+            raise UsageError(
+                f"tensorrt.cache {self.path}: an engine is to be built, and can't be kept: {error.strerror}; build it "
+                "there with `streamer engine build` while it can be written, or name another folder"
+            ) from None
         try:
             yield _locked(descriptor, waiting)
         finally:

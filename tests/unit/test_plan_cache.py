@@ -181,6 +181,39 @@ def test_a_full_disk_costs_the_next_start_not_this_one(
     assert cache.folder.names("") == [f"{KEY.digest}.lock"]
 
 
+@pytest.fixture
+def read_only(cache: PlanCache, monkeypatch: pytest.MonkeyPatch) -> PlanCache:
+    """With an engine in it, as a container's read-only root has it; for whom nothing is forbidden, too."""
+    cache.obtain(KEY, lambda: PLAN)
+    writing, opened = os.O_WRONLY | os.O_RDWR | os.O_CREAT, os.open
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    def open_(path: Any, flags: int, *more: Any, **others: Any) -> int:
+        if flags & writing:
+            refuse()
+        return opened(path, flags, *more, **others)
+
+    monkeypatch.setattr(os, "open", open_)
+    for name in ("utime", "unlink", "replace", "mkdir"):
+        monkeypatch.setattr(os, name, refuse)
+    return open_cache(cache.folder.path)
+
+
+def test_an_engine_in_a_read_only_folder_is_used(read_only: PlanCache) -> None:
+    assert read_only.obtain(KEY, never) == PLAN
+
+
+def test_one_that_is_missing_in_a_read_only_folder_is_one_clear_line(read_only: PlanCache) -> None:
+    missing = replace(KEY, precision="fp16")
+    with pytest.raises(UsageError, match=r"can't be kept: Read-only file system; build it there with .*or name anoth"):
+        read_only.obtain(missing, never)
+    with pytest.raises(UsageError, match="Read-only file system"):
+        read_only.remove(KEY.digest)
+    read_only.keep_timings(KEY, b"timed")  # said in the log, and done without
+
+
 def start(folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-c", BUILDER, str(folder), str(seconds)], stderr=subprocess.PIPE)
 
