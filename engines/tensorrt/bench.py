@@ -73,7 +73,7 @@ class Bench:
 
 
 class BareLoop:
-    """What anybody would write: copies in, network, copies out in a stream. Made with the device in use."""
+    """What anybody would write: copies in, network, copies out in a stream. Made and closed with the device in use."""
 
     def __init__(self, device: Device, network: Network) -> None:
         self._device, self._name = device, network.input.name
@@ -107,6 +107,7 @@ class BareLoop:
         self._context = None
         for memory in self._memory:
             memory.free()
+        self._stream, self._host, self._memory = None, [], []
 
 
 def bench(model: str, settings: Settings, seconds: float) -> Bench:

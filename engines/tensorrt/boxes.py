@@ -109,6 +109,7 @@ class Boxes:
     def close(self) -> None:
         """See Around."""
         self._memory.close()
+        del self._host, self.pictures, self._tallies, self._objects
 
     def _address(self, field: str) -> np.uintp:
         return np.uintp(self._memory.travelling + self._fields[field])

@@ -49,7 +49,8 @@ class Device:
         finally:
             self._driver.Context.pop()
 
-    # The rest is called by a thread that has it in `use`.
+    # The rest is called by a thread that has it in `use`. What it gives is let go by one, too: elsewhere pycuda gives
+    # nothing back, but in the thread that opened the device.
 
     def stream(self) -> Any:
         """A new queue of work, which waits for no other; `handle` is its address."""

@@ -28,7 +28,7 @@ class JpegDecoder(Protocol):
         """
 
     def close(self) -> None:
-        """Lets its buffers go."""
+        """Lets its buffers and the slot's stream go; by a thread that has the device in use."""
 
 
 class CpuJpegs:
@@ -58,13 +58,17 @@ class CpuJpegs:
 
     def close(self) -> None:
         """See JpegDecoder."""
+        self._let_go()
+        self._stream = None
+
+    def _let_go(self) -> None:
         if self._memory is not None:
             self._memory.free()
         self._memory, self._host = None, np.empty(0, np.uint8)
 
     def _make_room(self, size: int) -> None:
         if size > len(self._host):
-            self.close()
+            self._let_go()
             self._memory, self._host = self._device.allocate(size), self._device.pinned(size, np.uint8)
 
 
@@ -103,7 +107,7 @@ class GpuJpegs:
     def close(self) -> None:
         """See JpegDecoder."""
         self._images, self._streams = [], []
-        self._decoder = None
+        self._decoder = self._stream = None
         self._fallback.close()
 
     def _decode(self, frames: Sequence[Frame]) -> list[Any]:

@@ -106,6 +106,8 @@ class Slot(Generic[A]):
             for memory in self._memory:
                 memory.free()
             self._recorded, self._memory = {}, []
+            # pycuda gives these back only where the context is current; left to the garbage collector they may be lost.
+            self.stream = self._begun = self._submitted = self._done = None
 
     def _queue(self, pictures: int) -> None:
         self.around.before(pictures, self.stream)

@@ -6,6 +6,7 @@ real ones, compiled for the CPU. Calls are counted; each may be told to fail.
 
 import ctypes
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,13 +38,19 @@ class LaunchError(Error):
 
 
 class Gpu:
-    """The simulated machine. calls: how often each was made. taken: bytes by address. broken: a call -> its error."""
+    """The simulated machine. calls: how often each was made. taken: bytes by address. broken: a call -> its error.
+
+    alive: streams, events and pinned arrays that there are. lost: those that were let go where no context was current,
+    which pycuda warns of and never gives back (but in the thread that retained the context, where it makes it current).
+    """
 
     def __init__(self, kernels: ctypes.CDLL | None = None, count: int = 1) -> None:
         self.kernels, self.count = kernels, count
         self.calls: Counter[str] = Counter()
         self.taken: dict[int, NDArray[np.uint8]] = {}
-        self.streams: dict[int, Stream] = {}
+        self.streams: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
+        self.alive: Counter[str] = Counter()
+        self.lost: list[str] = []
         self.broken: dict[str, Error] = {}
         self.graphs = self.recordings = 0  # that can be launched, and that they are made from
         self._threads = threading.local()
@@ -55,6 +62,16 @@ class Gpu:
             self._threads.stack = []
         contexts: list[Context] = self._threads.stack
         return contexts
+
+    def made(self, kind: str, thing: Any) -> None:
+        """Watches a thing until it is let go."""
+        self.alive[kind] += 1
+        weakref.finalize(thing, self._gone, kind).atexit = False
+
+    def _gone(self, kind: str) -> None:
+        self.alive[kind] -= 1
+        if not self.stack:
+            self.lost.append(kind)
 
     def call(self, name: str, anywhere: bool = False) -> None:
         """Counts a call, which needs a context unless it may be made anywhere."""
@@ -93,8 +110,9 @@ class Stream:
 
     def __init__(self, gpu: Gpu, flags: int = 0) -> None:
         gpu.call("Stream")
+        gpu.made("stream", self)
         self._gpu = gpu
-        self.handle = 1000 + len(gpu.streams)
+        self.handle = 1000 + gpu.calls["Stream"]
         self.queue: list[Work] = []
         self.recording: list[Work] | None = None
         self.recorder = 0
@@ -118,6 +136,7 @@ class Event:
 
     def __init__(self, gpu: Gpu, flags: int = 0) -> None:
         gpu.call("Event")
+        gpu.made("event", self)
         self._gpu, self.flags = gpu, flags
         self._stream: Stream | None = None
         self._passed = True
@@ -225,6 +244,7 @@ def pycuda_driver(gpu: Gpu) -> ModuleType:
     def pagelocked_empty(shape: Any, dtype: DTypeLike, order: str = "C", mem_flags: int = 0) -> NDArray[Any]:
         gpu.call("pagelocked_empty")
         array: NDArray[Any] = np.empty(shape, dtype)
+        gpu.made("pinned array", array)
         array.view(np.uint8)[...] = POISON
         return array
 

@@ -120,6 +120,7 @@ def test_everything_is_given_back(rig: Rig, model: Path) -> None:
     engine.close()
     assert not rig.gpu.taken
     assert rig.gpu.graphs == rig.gpu.recordings == 0
+    assert (+rig.gpu.alive, rig.gpu.lost) == ({}, [])
 
 
 def test_two_engines_have_buffers_of_their_own(rig: Rig, model: Path) -> None:

@@ -74,3 +74,4 @@ def test_the_benchmark_measures_all_ways_and_lets_go_of_everything(
     assert all(each["frames_per_s"] > 0 for each in rates)
     assert rig.gpu.stack == []
     assert rig.gpu.taken == {}
+    assert (+rig.gpu.alive, rig.gpu.lost) == ({}, [])

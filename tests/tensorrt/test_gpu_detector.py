@@ -169,6 +169,7 @@ def test_everything_is_given_back(decoders: Rig, tmp_path: Path) -> None:
     assert not decoders.gpu.taken
     assert decoders.gpu.graphs == 0
     assert decoders.gpu.stack == []
+    assert (+decoders.gpu.alive, decoders.gpu.lost) == ({}, [])
 
 
 def test_a_class_without_a_name(decoders: Rig, tmp_path: Path) -> None:
