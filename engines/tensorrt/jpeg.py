@@ -113,12 +113,17 @@ class GpuJpegs:
     def _decode(self, frames: Sequence[Frame]) -> list[Any]:
         self._streams = streams = [self._stream_of(frame) for frame in frames]
         readable = [stream for stream in streams if stream is not None]
-        reused = {"images": self._images[: len(readable)]} if len(self._images) >= len(readable) else {}
-        decoded = self._decoder.decode(readable, params=self._params, cuda_stream=self._stream.handle, **reused)
-        if not reused:
-            self._images = [image for image in decoded if image is not None]
+        known = len(self._images)
+        decoded = self._ask(readable[:known], images=self._images[: len(readable)]) + self._ask(readable[known:])
+        self._images += [image for image in decoded[known:] if image is not None]
         following = iter(decoded)
         return [None if stream is None else next(following) for stream in streams]
+
+    def _ask(self, streams: list[Any], **images: list[Any]) -> list[Any]:
+        """An image each, None where it can't. images: those to be overwritten, one each; else there are new ones."""
+        if not streams:
+            return []
+        return list(self._decoder.decode(streams, params=self._params, cuda_stream=self._stream.handle, **images))
 
     def _stream_of(self, frame: Frame) -> Any:
         """None if it is cut off, is no JPEG, or has another size than it is said to have: no memory is taken for it."""

@@ -149,13 +149,16 @@ def test_batches_overlap_and_come_back_in_order(decoders: Rig, tmp_path: Path) -
     same(on_simulated.finish(), by_cpu(on_cpu, FRAMES[:1]))
 
 
-def test_once_warm_nothing_is_allocated_and_each_batch_waits_once(decoders: Rig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("frames", [FRAMES[:4], FRAMES[1:]], ids=["all decoded", "one that the GPU can't decode"])
+def test_once_warm_nothing_is_allocated_and_each_batch_waits_once(
+    decoders: Rig, tmp_path: Path, frames: list[Frame]
+) -> None:
     _, on_simulated = both(decoders, network(tmp_path))
-    for _ in range(2):
-        on_simulated.detect_jpegs(FRAMES[:4] * 2)
+    for start in range(3):  # in turn, as a worker's batches differ
+        on_simulated.detect_jpegs((frames[start:] + frames[:start]) * 2)
     before = decoders.gpu.calls.copy()
 
-    on_simulated.detect_jpegs(FRAMES[:4] * 5)
+    on_simulated.detect_jpegs(frames * 5)
 
     made = decoders.gpu.calls - before
     assert made["synchronize"] == made["cuGraphLaunch"] == 5
