@@ -37,6 +37,7 @@ class JpegLane(LaneThread):
         self._retrying = Retrying(settings, self._alone, self._check, self._outcomes.condemn, self._stop_event)
         pipeline = settings.pipeline
         self._batch_frames, self._network_cpu = metrics.BATCH.labels(pipeline), metrics.NETWORK_CPU.labels(pipeline)
+        self._by_cpu = metrics.BY_CPU.labels(pipeline)
         self._decoding, self._inferring = (metrics.GPU_TIME.labels(pipeline, name) for name in ("decode", "infer"))
 
     def _work_on(self) -> None:
@@ -108,6 +109,7 @@ class JpegLane(LaneThread):
         self._decoding.observe(times.decode)
         self._inferring.observe(times.infer)
         self._network_cpu.inc(self._detector.times.network_cpu)
+        self._by_cpu.inc(self._detector.by_cpu)
         decode_ms = times.decode * 1000
         detect_ms = max(self._detector.times.network * 1000 - decode_ms, 0)
         for entry, one in zip(entries, found, strict=True):

@@ -43,12 +43,13 @@ class GpuTimes:
 class JpegDetector(Protocol):
     """`start` up to `depth` batches, then `finish` the oldest. For one thread.
 
-    times, gpu_times: of the last `finish`.
+    times, gpu_times: of the last `finish`. by_cpu: how many of its frames the CPU was asked to decode.
     """
 
     model: ModelInfo
     times: "Times"
     gpu_times: GpuTimes
+    by_cpu: int
 
     @property
     def engine(self) -> "Engine":

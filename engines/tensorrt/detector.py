@@ -39,7 +39,7 @@ class GpuDetector:
     def __init__(self, detector: Detector, engine: TensorRtEngine, lanes: Sequence[Lane]) -> None:
         self.model, self.engine = detector.model, engine
         self.selection = detector.selection
-        self.times, self.gpu_times = Times(), GpuTimes()
+        self.times, self.gpu_times, self.by_cpu = Times(), GpuTimes(), 0
         self.lanes = tuple(lanes)
         self._free = deque(lanes)
         self._running: deque[Lane] = deque()
@@ -111,7 +111,7 @@ class GpuDetector:
         damaged, found_in = lane.damaged, lane.slot.around.found
         found = [damaged[number] if number in damaged else found_in(number) for number in range(len(lane.frames))]
         self.times = Times(done - lane.started, time.thread_time() - cpu, time.perf_counter() - done)
-        self.gpu_times = lane.slot.times()
+        self.gpu_times, self.by_cpu = lane.slot.times(), lane.decoder.by_cpu
         return found
 
     def detect_jpegs(self, frames: Sequence[Frame]) -> list[Detections | Damaged]:

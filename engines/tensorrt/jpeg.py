@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -19,7 +20,12 @@ log = logging.getLogger(__name__)
 
 
 class JpegDecoder(Protocol):
-    """Of one slot: what it gives is valid until it is asked again, which is not before the slot has been waited for."""
+    """Of one slot: what it gives is valid until it is asked again, which is not before the slot has been waited for.
+
+    by_cpu: how many frames of the last call the CPU was asked to decode.
+    """
+
+    by_cpu: int
 
     def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | Damaged]:
         """Queues the decoding in the slot's stream.
@@ -38,9 +44,11 @@ class CpuJpegs:
         self._device, self._stream = device, stream
         self._host: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._memory: Any = None
+        self.by_cpu = 0
 
     def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | Damaged]:
         """See JpegDecoder."""
+        self.by_cpu = len(frames)
         pictures = [_picture(frame, least) for frame, least in zip(frames, wanted, strict=True)]
         self._make_room(sum(picture.nbytes for picture in pictures if not isinstance(picture, Damaged)))
         used, pixels = 0, list[Pixels | Damaged]()
@@ -95,11 +103,13 @@ class GpuJpegs:
         self._params = codec.DecodeParams(apply_exif_orientation=False, sample_format=codec.SampleFormat.I_RGB)
         self._images: list[Any] = []
         self._streams: list[Any] = []  # of the batch under way
+        self.by_cpu = 0
 
     def decode(self, frames: Sequence[Frame], wanted: Sequence[tuple[int, int]]) -> list[Pixels | Damaged]:
         """See JpegDecoder."""
         images = self._decode(frames)
         refused = [number for number, image in enumerate(images) if image is None]
+        self.by_cpu = len(refused)
         again = self._fallback.decode([frames[number] for number in refused], [wanted[number] for number in refused])
         following = iter(again)
         return [next(following) if image is None else _pixels(image) for image in images]
@@ -116,6 +126,11 @@ class GpuJpegs:
         known = len(self._images)
         decoded = self._ask(readable[:known], images=self._images[: len(readable)]) + self._ask(readable[known:])
         self._images += [image for image in decoded[known:] if image is not None]
+        if any(image is None for image in decoded):
+            _say_once(
+                "nvImageCodec can't decode some JPEGs, so the CPU does; if it decodes none, install nvidia-nvjpeg "
+                "(streamer_detect_decoded_by_cpu_total counts them)"
+            )
         following = iter(decoded)
         return [None if stream is None else next(following) for stream in streams]
 
@@ -141,6 +156,12 @@ def _pixels(image: Any) -> Pixels:
     height, width, _ = described["shape"]
     pitch = described["strides"][0] if described.get("strides") else 3 * width
     return Pixels(described["data"][0], pitch, width, height)
+
+
+@cache
+def _say_once(words: str) -> None:
+    """In the life of a process: each slot has a decoder."""
+    log.warning(words)
 
 
 def jpeg_decoder(device: Device, stream: Any) -> JpegDecoder:

@@ -102,6 +102,7 @@ def test_decoded_as_by_the_cpu(device: Device, size: tuple[int, int], subsamplin
         decoder = jpeg_decoder(device, stream)
         assert isinstance(decoder, GpuJpegs), "nvImageCodec is not installed"
         [pixels] = decoder.decode([Frame(jpeg, *size)], [size])
+        assert not decoder.by_cpu, "the CPU was asked: nvJPEG is missing, or can't decode it"
         assert not isinstance(pixels, Damaged)
         raw = np.empty((size[1], pixels.pitch), np.uint8)
         # The last row may end before its pitch does.

@@ -25,6 +25,7 @@ from consumers.motion_gate import MotionGate
 from consumers.positions import Positions
 from engines.detector import Detector
 from engines.jpeg_detector import JpegEngine
+from engines.tensorrt import jpeg
 from engines.tensorrt.detector import GpuDetector, on_gpu
 from engines.tensorrt.errors import DeviceLostError, OutOfDeviceMemoryError
 from streamer.records import FrameHeader, FrameId, GapReason, Result
@@ -147,6 +148,20 @@ def test_the_gpus_own_times_are_on_metrics(decoders: Rig, tmp_path: Path) -> Non
         assert sample("gpu_seconds_count", stage=stage) == batches
         # The simulated clock says a millisecond, always.
         assert sample("gpu_seconds_sum", stage=stage) == pytest.approx(batches / 1000)
+
+
+def test_frames_that_the_cpu_decodes_for_the_gpu_are_counted(
+    decoders: Rig, tmp_path: Path, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    jpeg._say_once.cache_clear()
+    pipeline = uuid4().hex
+    for _ in range(2):
+        through(both(decoders, tmp_path)[1], entries(10), SETTINGS.model_copy(update={"pipeline": pipeline}))
+    with_codec = "nvimgcodec" in request.node.callspec.id
+    counted = REGISTRY.get_sample_value("streamer_detect_decoded_by_cpu_total", {"pipeline": pipeline})
+    assert counted == (4 if with_codec else 20)  # two of ten are of a width that the simulated one can't decode
+    said = [record.message for record in caplog.records if "nvImageCodec can't decode some JPEGs" in record.message]
+    assert len(said) == with_codec
 
 
 BROKEN = {
