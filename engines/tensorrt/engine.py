@@ -96,6 +96,11 @@ class TensorRtEngine:
         self.gpu = f"{device.name} {device.address}"
         self._slot: Slot[HostArrays] | None = None
 
+    @property
+    def recorded(self) -> int:
+        """See Slot."""
+        return self._slot.recorded if self._slot else 0
+
     def new_batch(self, pictures: int) -> NDArray[Any] | None:
         """Memory that the GPU copies from by itself: a batch prepared in it is not copied first. Contents are any.
 

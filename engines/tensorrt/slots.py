@@ -56,6 +56,11 @@ class Slot(Generic[A]):
         self._recorded: dict[int, Graph] = {}
         self.around = around(self)
 
+    @property
+    def recorded(self) -> int:
+        """For how many sizes of a batch the work is recorded by now; 0 also where it can't be."""
+        return len(self._recorded)
+
     def begin(self) -> None:
         """Before work of others is queued in the stream that belongs to the next batch; for `times`."""
         self._begun.record(self.stream)

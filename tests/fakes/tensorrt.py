@@ -89,7 +89,7 @@ def tensorrt(gpu: Gpu) -> ModuleType:
 
         def set_tensor_address(self, name: str, memory: int) -> bool:
             self._addresses[name] = memory
-            return True
+            return self._works("set_tensor_address")
 
         def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
             fixed = self._engine.get_tensor_shape(name)[0]
@@ -97,17 +97,21 @@ def tensorrt(gpu: Gpu) -> ModuleType:
                 self._engine.log.log(Severity.ERROR, f"a batch of {shape[0]} is not in the profile")
                 return False
             self._shape = tuple(shape)
-            return True
+            return self._works("set_input_shape")
 
         def execute_async_v3(self, stream_handle: int) -> bool:
             gpu.calls["execute_async_v3"] += 1
-            if "execute_async_v3" in gpu.broken:
-                self._engine.log.log(Severity.ERROR, str(gpu.broken["execute_async_v3"]))
+            if not self._works("execute_async_v3"):
                 return False
             # The shape is part of what is queued, as it is of what a graph records.
             shape = self._shape
             gpu.streams[stream_handle].put(lambda: self._compute(shape))
             return True
+
+        def _works(self, call: str) -> bool:
+            if call in gpu.broken:
+                self._engine.log.log(Severity.ERROR, str(gpu.broken[call]))
+            return call not in gpu.broken
 
         def _compute(self, shape: tuple[int, ...]) -> None:
             session = self._engine.session

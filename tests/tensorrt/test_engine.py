@@ -63,7 +63,7 @@ def test_answers_for_batches_of_any_size_again_and_again(rig: Rig, model: Path, 
         one, two = engine.infer(pictures(*values))
         np.testing.assert_allclose(one, values[:, None, None] * ANSWERS["one"], rtol=1e-6)
         np.testing.assert_allclose(two, values[:, None] * ANSWERS["two"], rtol=1e-6)
-    assert rig.gpu.graphs == (4 if graphs else 0)
+    assert rig.gpu.graphs == engine.recorded == (4 if graphs else 0)
     assert rig.gpu.stack == []
 
 
@@ -170,6 +170,7 @@ def test_what_can_not_be_recorded_runs_as_it_is(rig: Rig, model: Path, caplog: p
     engine = rig.engine(model)
     for value in (1, 2, 3):
         assert engine.infer(pictures(value))[1][0, 0] == value
+    assert engine.recorded == 0
     assert [record.message.partition(":")[2] for record in caplog.records] == [
         " runs without CUDA graphs, somewhat slower: a CUDA graph: CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"
     ]

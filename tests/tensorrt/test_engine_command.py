@@ -10,9 +10,12 @@ import pytest
 
 from engines.engine import InputSpec
 from engines.tensorrt import command, plans
+from engines.tensorrt.bench import BareLoop
 from engines.tensorrt.builder import BuildOptions, Built
+from engines.tensorrt.errors import DeviceError
 from engines.tensorrt.library import Library
 from streamer.errors import UsageError
+from tests.fakes import gpu as fake
 from tests.fakes.tensorrt import plan_of
 from tests.tensorrt.rig import Rig
 from tests.unit.networks import constant_network
@@ -75,3 +78,22 @@ def test_the_benchmark_measures_all_ways_and_lets_go_of_everything(
     assert rig.gpu.stack == []
     assert rig.gpu.taken == {}
     assert (+rig.gpu.alive, rig.gpu.lost) == ({}, [])
+
+
+def test_the_benchmark_does_not_call_graphs_what_was_not_recorded(
+    rig: Rig, builds: list[BuildOptions], model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.gpu.broken["cuStreamEndCapture"] = fake.CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED  # type: ignore[assignment]
+    assert call("bench", model, "--batch", 4, "--seconds", 0.03) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in said[2:-1]} == {"bare", "slots"}
+    assert said[-1] == "slots, graphs: not measured, as the work could not be recorded; see the log"
+
+
+@pytest.mark.parametrize("fails", ["execute_async_v3", "set_tensor_address", "set_input_shape"])
+def test_the_bare_loop_says_what_fails(rig: Rig, model: Path, fails: str) -> None:
+    engine = rig.engine(model)
+    with engine.device.use("a test"):
+        rig.gpu.broken[fails] = fake.Error("it does not work")
+        with pytest.raises(DeviceError, match=r"m\.onnx: .*it does not work"):
+            BareLoop(engine.device, engine.network).submit(2)

@@ -17,7 +17,9 @@ from engines.tensorrt import engine as engine_module
 from engines.tensorrt.plan_file import Plan
 from engines.tensorrt.plans import Wanted
 from tests.bench.gpu import __main__ as bench
-from tests.bench.gpu import load, throughput
+from tests.bench.gpu import boxes, load, throughput
+from tests.bench.gpu.material import Material
+from tests.fakes.gpu import CUresult
 from tests.fakes.nvimgcodec import nvimgcodec
 from tests.fakes.tensorrt import plan_of
 from tests.tensorrt.rig import Rig
@@ -88,6 +90,17 @@ def test_every_part_is_measured_and_written(
         assert part["command"].startswith("python -m tests.bench.gpu ")
     assert report["parts"]["from jpeg, boxes"]["figures"]["gpu"] == pytest.approx(1)
     assert all(report["parts"]["same boxes"]["holds"].values())
+
+
+def test_what_was_not_measured_does_not_hold(simulated: Rig, material: Path) -> None:
+    """Graphs that can't be recorded, and a model that isn't there."""
+    (material / "models" / "int8.onnx").unlink()
+    made = Material(material, 4)
+    holds = boxes.reduced_precision(made)["holds"]
+    assert [name for name, fine in holds.items() if not fine] == [f"int8: {material}/models/int8.onnx is there"]
+    simulated.gpu.broken["cuStreamEndCapture"] = CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED  # type: ignore[assignment]
+    holds = throughput.engine_level(made, 0.03)["holds"]
+    assert holds == {"model: recorded as CUDA graphs": False, "fp16: recorded as CUDA graphs": False}
 
 
 def test_what_is_measured_is_not_measured_again(

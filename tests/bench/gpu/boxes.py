@@ -32,6 +32,7 @@ def reduced_precision(material: Material) -> dict[str, Any]:
         ("int8", "int8", "model", INT8_LOSS),
     ):
         if not material.model(file).exists():
+            holds[f"{name}: {material.model(file)} is there"] = False
             continue
         with precision(kind):
             found, expected = _both(material, file)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from engines.jpeg_detector import Frame
-from engines.tensorrt.bench import bench
+from engines.tensorrt.bench import GRAPHS, bench
 from engines.tensorrt.boxes import Boxes
 from engines.tensorrt.cuda_graph import record
 from engines.tensorrt.detector import GpuDetector
@@ -35,8 +35,10 @@ def engine_level(material: Material, seconds: float = 3) -> dict[str, Any]:
         for rate in found.rates:
             figures[f"{kind}, batch {rate.batch}, {rate.lanes} under way, {rate.way}"] = round(rate.frames_per_s)
         bare = {(rate.batch, rate.lanes): rate.frames_per_s for rate in found.rates if rate.way == "bare"}
+        ways = {(rate.way, rate.batch, rate.lanes) for rate in found.rates}
+        holds[f"{kind}: recorded as CUDA graphs"] = all((GRAPHS, *each) in ways for each in bare)
         for rate in found.rates:
-            if rate.way == "slots, graphs":
+            if rate.way == GRAPHS:
                 of_bare = rate.frames_per_s / bare[rate.batch, rate.lanes]
                 holds[f"{kind}, batch {rate.batch}, {rate.lanes} under way: {of_bare:.3f}"] = of_bare >= OF_BARE
     return {"figures": figures, "holds": holds}
@@ -55,6 +57,7 @@ def from_jpeg(material: Material, seconds: float = 3, threads: Sequence[int] = (
                 holds[f"{kind}, {count} threads: {share:.3f} of the slowest stage"] = share >= OF_SLOWEST
     detector = material.gpu_detector()
     holds["the same boxes again"] = repeatable(detector, list(material.frames[: 2 * material.batch]))
+    holds["recorded as CUDA graphs"] = all(lane.slot.recorded for lane in detector.lanes)
     detector.close()
     return {"figures": figures, "holds": holds}
 
