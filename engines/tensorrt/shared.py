@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import logging
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from engines.tensorrt.plan_file import Plan, PlanKey, Unusable, read_plan
@@ -47,9 +48,20 @@ class SharedCache:
         try:
             self._files.makedirs(self._folder, exist_ok=True)
             self._files.pipe_file(unfinished, self._sign(key, content) + content)
-            self._files.mv(unfinished, place)
+            self._rename(unfinished, place)
         except Exception as error:  # file systems share no base of what they raise
             _log.warning("%s: can't be written, so other machines build it too: %s", place, _words(error))
+            with suppress(Exception):
+                self._files.rm(unfinished)
+
+    def _rename(self, unfinished: str, place: str) -> None:
+        self._files.mv(unfinished, place)
+        if self._files.exists(unfinished):
+            # HDFS takes no name that is taken, and says so in an answer that fsspec drops.
+            self._files.rm(place)
+            self._files.mv(unfinished, place)
+        if self._files.exists(unfinished):
+            raise OSError("it could not be renamed")
 
     def _read(self, place: str) -> bytes | None:
         try:

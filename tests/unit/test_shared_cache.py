@@ -4,9 +4,10 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from engines.tensorrt.cache import PlanCache, open_cache
 from engines.tensorrt.plan_file import write_plan
@@ -119,6 +120,38 @@ def test_without_an_address_there_is_none() -> None:
 def test_an_address_that_nobody_knows_is_refused(wrong: str) -> None:
     with pytest.raises(UsageError, match=r"tensorrt\.shared_cache"):
         open_shared(wrong, SECRET)
+
+
+class Hdfs(MemoryFileSystem):
+    """Renames as HDFS does by WebHDFS: not to a name that is taken, and without a word. stuck: not at all."""
+
+    store: ClassVar[dict[str, Any]] = {}
+    cachable = False
+
+    def __init__(self, stuck: bool = False) -> None:
+        super().__init__()
+        self.stuck = stuck
+
+    def mv(self, path1: str, path2: str, **_: Any) -> None:
+        if not self.stuck and not self.exists(path2):
+            super().mv(path1, path2)
+
+
+def test_on_hdfs_too_a_newer_engine_takes_the_place_of_one(tmp_path: Path) -> None:
+    Hdfs.store.clear()
+    shared = SharedCache(Hdfs(), "/engines", SECRET.encode())
+    newer = replace(PLAN, content=b"newer")
+    for plan in (PLAN, newer):
+        shared.publish(KEY, write_plan(KEY, plan))
+        assert shared.find(KEY) == plan
+        assert list(Hdfs.store) == [f"/engines/{KEY.digest}.engine"]
+
+
+def test_what_can_not_be_renamed_is_not_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    Hdfs.store.clear()
+    SharedCache(Hdfs(stuck=True), "/engines", SECRET.encode()).publish(KEY, write_plan(KEY, PLAN))
+    assert "can't be written, so other machines build it too" in caplog.text
+    assert list(Hdfs.store) == []
 
 
 class OutOfReach:
