@@ -57,6 +57,6 @@ def make_lane(
     outcomes = Outcomes(detector, settings, ledger, gate)
     if isinstance(detector, Detector):
         return Lane(number, detector, settings, chooser, outcomes)
-    # So that the next batch is there when a lane looks for it.
-    chooser.widen(2 * detector.best)
+    # So that the next batch is there when a lane looks for it, and the largest one can be.
+    chooser.widen(max(2 * detector.best, detector.batch))
     return JpegLane(number, detector, settings, chooser, outcomes)

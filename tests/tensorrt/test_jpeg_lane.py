@@ -27,6 +27,7 @@ from engines.detector import Detector
 from engines.jpeg_detector import JpegEngine
 from engines.tensorrt import jpeg
 from engines.tensorrt.detector import GpuDetector, on_gpu
+from engines.tensorrt.engine import TensorRtEngine
 from engines.tensorrt.errors import DeviceLostError, OutOfDeviceMemoryError
 from streamer.records import FrameHeader, FrameId, GapReason, Result
 from streamer.settings import DetectSettings
@@ -63,11 +64,11 @@ def entries(count: int) -> list[Entry]:
 class Harness:
     """A lane with what is around it, without Kafka."""
 
-    def __init__(self, detector: Any, settings: DetectSettings = SETTINGS) -> None:
+    def __init__(self, detector: Any, settings: DetectSettings = SETTINGS, queue: int = 1000) -> None:
         self.settings = settings.model_copy(update={"allow_upscale": True})
         self.ledger = Ledger("main")
         self.ledger.open(0, Positions({}))
-        self.chooser = Chooser(1000, self.ledger.finish)
+        self.chooser = Chooser(queue, self.ledger.finish)
         self.detector = detector
         self.lane: LaneThread = make_lane(0, detector, self.settings, self.chooser, self.ledger, MotionGate())
 
@@ -107,8 +108,8 @@ def through(detector: Any, given: list[Entry], settings: DetectSettings = SETTIN
         return harness.done(given)
 
 
-def both(rig: Rig, folder: Path) -> tuple[Detector, GpuDetector]:
-    on_cpu, for_arrays = rig.detectors(network(folder), candidate_confidence=0.1)
+def both(rig: Rig, folder: Path, batch: int = 4) -> tuple[Detector, GpuDetector]:
+    on_cpu, for_arrays = rig.detectors(network(folder), batch, candidate_confidence=0.1)
     assert isinstance(for_arrays.engine, JpegEngine)
     whole = for_arrays.engine.jpeg_detector(for_arrays)
     assert isinstance(whole, GpuDetector)
@@ -148,6 +149,17 @@ def test_the_gpus_own_times_are_on_metrics(decoders: Rig, tmp_path: Path) -> Non
         assert sample("gpu_seconds_count", stage=stage) == batches
         # The simulated clock says a millisecond, always.
         assert sample("gpu_seconds_sum", stage=stage) == pytest.approx(batches / 1000)
+
+
+@once
+@pytest.mark.parametrize(("best", "room"), [(16, 32), (2, 16)])
+def test_so_many_frames_may_wait_that_the_largest_batch_can_be(
+    decoders: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best: int, room: int
+) -> None:
+    _, whole = both(decoders, tmp_path, batch=16)
+    assert isinstance(whole.engine, TensorRtEngine)
+    monkeypatch.setattr(whole.engine.network, "best", best)
+    assert Harness(whole, queue=1).chooser.room() == room
 
 
 def test_frames_that_the_cpu_decodes_for_the_gpu_are_counted(
