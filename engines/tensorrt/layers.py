@@ -29,9 +29,9 @@ def read_layers(library: Library, plan: bytes) -> list[Layer]:
     """Layers of a plan, for the device whose context is current.
 
     Raises:
-        DeviceError: TensorRT can't load it.
+        DeviceError: TensorRT can't start, or can't load it.
     """
-    runtime = library.trt.Runtime(library.log)
+    runtime = library.runtime()
     runtime.engine_host_code_allowed = True  # version-compatible plans hold some; the cache has vouched for it
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:

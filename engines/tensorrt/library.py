@@ -4,6 +4,7 @@ Versions 10 and 11 have the same calls as far as we use them; TensorRT-RTX has t
 without a GPU, so the tests build with that.
 """
 
+import ctypes
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -53,6 +54,20 @@ class Library:
             return self.trt.Builder(self.log)
         except TypeError:  # all that the bindings say when the library gives them nothing
             raise self.failure("starting TensorRT") from None
+
+    def runtime(self) -> Any:
+        """A new Runtime, for the device whose context is current.
+
+        Raises:
+            DeviceError: there is no GPU, or no driver for it.
+        """
+        self.log.errors.clear()
+        runtime = self.trt.Runtime(self.log)
+        if self.log.errors:
+            # One that couldn't start is hollow: neither using nor destroying it would be survived (seen with 10.15).
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
+            raise device_error("starting TensorRT", "; ".join(self.log.errors))
+        return runtime
 
     def failure(self, doing: str) -> DeviceError:
         """The error of a call that TensorRT answered with nothing; why is in its log only."""

@@ -1,6 +1,5 @@
 """A plan of TensorRT's, loaded: its tensors, and contexts to run it in. Weights are in memory once for all threads."""
 
-import ctypes
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.tensorrt.errors import DeviceError, PlanRefusedError, device_error
+from engines.tensorrt.errors import DeviceError, PlanRefusedError
 from engines.tensorrt.library import Library
 from streamer.errors import ModelError
 
@@ -93,12 +92,7 @@ def load_network(
         DeviceError: TensorRT can't start, or the GPU failed.
         ModelError: it isn't a network that takes pictures and answers with outputs of one size.
     """
-    library.log.errors.clear()
-    runtime = library.trt.Runtime(library.log)
-    if library.log.errors:
-        # One that couldn't start is hollow, and neither using nor destroying it would be survived (seen with 10.15).
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
-        raise device_error("starting TensorRT", "; ".join(library.log.errors))
+    runtime = library.runtime()
     if brings_code:
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(plan)

@@ -30,7 +30,7 @@ wheels() { # one platform after the other, as pip matches them exactly
     python3 -m pip download -q --no-deps --only-binary=:all: --python-version $version --implementation cp \
         "${platforms[@]}" --platform manylinux2014_x86_64 -d "$target/wheels" \
         tensorrt_cu13_bindings==$bindings nvidia-nvimgcodec-cu13 nvidia-nvjpeg zstandard simplejpeg orjson \
-        pydantic pydantic-core annotated-types typing-inspection pycocotools mako pytools platformdirs siphash24
+        pydantic pydantic-core annotated-types typing-inspection pycocotools kafka-python mako pytools platformdirs siphash24
 }
 
 pycuda() { # its source is all there is; headers are in wheels, and libcuda comes with the driver

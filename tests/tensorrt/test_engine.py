@@ -24,6 +24,7 @@ from engines.tensorrt.errors import (
     OutOfDeviceMemoryError,
     device_error,
 )
+from engines.tensorrt.layers import read_layers
 from engines.tensorrt.library import open_library
 from engines.tensorrt.network import load_network
 from engines.tensorrt.plan_file import Plan
@@ -253,6 +254,8 @@ def test_a_driver_too_old_for_tensorrt(rig: Rig, model: Path) -> None:
     rig.gpu.broken["Runtime"] = fake.Error("CUDA initialization failure with error: 35 In checkCudaInstallation")
     with pytest.raises(DriverTooOldError, match="starting TensorRT: the NVIDIA driver is missing or too old"):
         rig.engine(model)
+    with pytest.raises(DriverTooOldError, match="starting TensorRT"), open_device().use("inspecting"):
+        read_layers(open_library(), plan_of(model.read_bytes(), 4))
 
 
 def test_outputs_whose_size_depends_on_the_picture(rig: Rig, tmp_path: Path) -> None:
