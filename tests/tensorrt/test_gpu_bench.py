@@ -129,3 +129,51 @@ def test_a_queue_that_grows_does_not_hold() -> None:
     growing = load.Run([0.01] * 100, [0, 10, 20, 30, 40, 50, 60, 70])
     late = load.Run([0.2] * 100, [0] * 8)
     assert [steady.holds, growing.holds, late.holds] == [True, False, False]
+
+
+@pytest.mark.parametrize("most", [1, 24, 137, 180, 200, 290, 5000])
+def test_the_most_streams_are_found_to_a_tenth(most: int) -> None:
+    tried: list[int] = []
+
+    def holds(streams: int) -> bool:
+        tried.append(streams)
+        return streams <= most
+
+    found = load.largest(holds)
+    assert found <= most
+    assert found >= min(most, 800) - max(found // 10, 1)
+    assert len(tried) < 12
+
+
+def test_what_holds_briefly_is_tried_for_the_whole_time_and_less_if_it_does_not() -> None:
+    tried: list[int] = []
+
+    def holds(streams: int, most: int) -> bool:
+        tried.append(streams)
+        return streams <= most
+
+    assert load.lasting(200, lambda streams: holds(streams, 200)) == 200
+    assert load.lasting(200, lambda streams: holds(streams, 130)) == 128
+    assert load.lasting(200, lambda streams: holds(streams, 3)) == 0
+    assert tried == [200, 200, 160, 128, 200, 160, 128, 102]
+    assert load.lasting(0, lambda _: True) == 0
+
+
+@pytest.mark.parametrize(
+    ("reached", "late_s", "limit"),
+    [(2900, 0.001, "decode"), (900, 0.001, "what is between the stages"), (900, 0.5, "this machine: its cameras")],
+)
+def test_the_stage_that_limits_is_named(reached: float, late_s: float, limit: str) -> None:
+    alone = {"decode": 3000.0, "network": 9000.0, "letterbox and boxes": 20_000.0}
+    assert load.limiting(alone, reached, late_s).startswith(limit)
+
+
+def test_a_load_that_does_not_hold_says_what_limits_it(
+    simulated: Rig, material: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load.Run, "holds", property(lambda run: len(run.waiting) < 0))
+    found = load.load(Material(material, 4), seconds=0.1, threads=1)
+    assert found["figures"]["most_streams"] == 0
+    assert found["figures"]["limited_by"]
+    assert found["figures"]["different_frames"] == 6
+    assert not any(found["holds"].values())

@@ -68,6 +68,14 @@ def _rates(material: Material, threads: int, seconds: float) -> dict[str, float]
         return _medians(_ways(detectors, material, opened), material.batch, seconds)
 
 
+def stages(detectors: Sequence[GpuDetector], material: Material, seconds: float) -> dict[str, float]:
+    """Frames per second of each stage alone, by a thread per detector."""
+    with contextlib.ExitStack() as opened:
+        ways = _ways(detectors, material, opened)
+        del ways["whole"]
+        return _medians(ways, material.batch, seconds)
+
+
 def _ways(detectors: Sequence[GpuDetector], material: Material, opened: contextlib.ExitStack) -> dict[str, list[Step]]:
     """What the threads do, stage by stage; pictures are decoded before kernels are run on them."""
     return {
