@@ -12,7 +12,9 @@ from streamer.settings import Settings
 from streamer.topics import topic_names
 
 if TYPE_CHECKING:
-    from kafka import KafkaConsumer
+    from kafka import KafkaConsumer, TopicPartition
+
+    Ends = dict[TopicPartition, int]
 
 
 class LogTail:
@@ -45,10 +47,20 @@ class LogTail:
                 found.append(Row(self.partition, parsed, record.value))
         return found
 
-    def at_end(self) -> bool:
-        """Whether everything that is committed has been read."""
+    def written(self) -> "Ends":
+        """Where the logs end now, with what is not decided yet: the ends that readers are given are before that."""
+        assigned = self._open().assignment()
+        undecided = connect_consumer(self._settings.kafka, isolation_level="read_uncommitted")
+        try:
+            ends: Ends = undecided.end_offsets(assigned)
+            return ends
+        finally:
+            undecided.close()
+
+    def has_read(self, ends: "Ends") -> bool:
+        """Whether everything before these ends has been read, which it can be once it is decided."""
         consumer = self._open()
-        ends = consumer.end_offsets(consumer.assignment())
+        # The position, not the records: transactions end with a mark, and those that were given up are stepped over.
         return all(consumer.position(where) >= end for where, end in ends.items())
 
     def _open(self) -> "KafkaConsumer":

@@ -6,37 +6,35 @@ Redis being slow or away never holds a commit up: what can't be written is read 
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Mapping, Set
 
 from redis.exceptions import ResponseError
 
 from consumers import metrics
 from consumers.entry import Channel, Row
-from consumers.log_tail import LogTail
 from consumers.redis_writer import RedisWriter
+from consumers.repair import Repair, Targets
 from streamer.errors import ServiceError
-from streamer.lifecycle import Deadline
 from streamer.mirror import is_away, redis_error
-from streamer.records import ZERO, FrameId
+from streamer.records import FrameId
 from streamer.retry import Backoff
 from streamer.settings import Settings
 
 log = logging.getLogger(__name__)
 
 Rows = list[Row]
-Targets = dict[Channel, FrameId]
 _QUEUE = 256  # batches
 _RETRY_S = 0.5
 _RETRY_MOST_S = 5.0
-_SETTLE_S = 1.0  # for the end of a transaction that we know of to be seen by readers
+_SETTLE_S = 1.0  # for others' transactions to end, while what comes in queues up
 
 
 class Mirror(threading.Thread):
     """The thread that writes to Redis. `write` never blocks; `check` has a taken-over partition compared.
 
     A partition is either live, its records come through the queue, or behind: its records are dropped here,
-    only the newest id per channel is remembered, and the log is read until those ids have been seen.
+    only the newest id per channel is remembered, and the log is read until those ids have been seen, however long
+    somebody's open transaction keeps them from being read.
 
     A Redis that has lost something, emptied or begun anew, may have lost what nothing is written to now: all
     partitions are compared then, by the newest id that each channel has had.
@@ -49,6 +47,8 @@ class Mirror(threading.Thread):
         self._queue: deque[Rows] = deque()
         self._behind: dict[int, Targets] = {}
         self._newest: dict[int, Targets] = {}
+        self._repairs: dict[int, Repair] = {}
+        self._over: list[Repair] = []  # for the thread to close
         self._changed = threading.Condition()
         self._stopping = False
         self._writer = RedisWriter(settings)
@@ -96,15 +96,21 @@ class Mirror(threading.Thread):
         with self._changed:
             targets = {Channel("detections", stream): id for stream, id in newest.items()}
             targets |= {Channel("events", stream): id for stream, id in events.items()}
+            self._end_repairs({partition})
             self._behind[partition], self._newest[partition] = targets, dict(targets)
             self._changed.notify()
 
     def forget(self, partitions: set[int]) -> None:
         """These belong to another worker now; it repairs what we have not written."""
         with self._changed:
+            self._end_repairs(partitions)
             for partition in partitions:
                 self._behind.pop(partition, None)
                 self._newest.pop(partition, None)
+
+    def _end_repairs(self, partitions: Set[int]) -> None:
+        """What they know of Redis may not be so any more."""
+        self._over += [self._repairs.pop(partition) for partition in partitions & self._repairs.keys()]
 
     def stop(self, timeout_s: float) -> None:
         """Writes what waits, for `timeout_s` at most; the rest the partitions' next owners repair."""
@@ -115,6 +121,14 @@ class Mirror(threading.Thread):
 
     def run(self) -> None:
         """Until stopped and empty."""
+        try:
+            self._run()
+        finally:
+            with self._changed:
+                self._end_repairs(self._repairs.keys())
+            self._close_repairs()
+
+    def _run(self) -> None:
         backoff = Backoff(_RETRY_S, _RETRY_MOST_S)
         while True:
             try:
@@ -130,10 +144,12 @@ class Mirror(threading.Thread):
                 reason = str(redis_error(self._settings.redis, error))
                 log.warning("results are not mirrored, trying again in %.1f s: %s", wait, reason)
                 with self._changed:
+                    self._end_repairs(self._repairs.keys())
                     if self._stopping or self._changed.wait_for(lambda: self._stopping, wait):
                         return
 
     def _step(self) -> bool:
+        self._close_repairs()
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._behind or self._stopping)
             behind = next(iter(self._behind), None)
@@ -146,6 +162,12 @@ class Mirror(threading.Thread):
             self._repair(behind)
         return True
 
+    def _close_repairs(self) -> None:
+        with self._changed:
+            over, self._over = self._over, []
+        for repair in over:
+            repair.close()
+
     def _write_or_fall_behind(self, rows: Rows) -> None:
         try:
             self._writer.write(rows)
@@ -156,11 +178,16 @@ class Mirror(threading.Thread):
                 self._drop_queue()
             raise
 
-    def _drop_queue(self) -> None:
-        for rows in self._queue:
+    def _drop_queue(self, partition: int | None = None) -> None:
+        """Has what waits read from the log: all of it, or a partition's."""
+        waiting, self._queue = self._queue, deque()
+        for rows in waiting:
+            kept = [row for row in rows if partition not in (None, row.partition)]
             for row in rows:
-                self._behind.setdefault(row.partition, {})[row.channel] = row.id
-        self._queue.clear()
+                if partition in (None, row.partition):
+                    self._behind.setdefault(row.partition, {})[row.channel] = row.id
+            if kept:
+                self._queue.append(kept)
 
     def _compare_all(self) -> None:
         with self._changed:
@@ -169,41 +196,33 @@ class Mirror(threading.Thread):
                 self._behind[partition] = {**targets, **self._behind.get(partition, {})}
 
     def _repair(self, partition: int) -> None:
-        """Writes what the log has and Redis has not, then makes the partition live again."""
+        """Writes what the log has and Redis has not, then makes the partition live again.
+
+        Where the log can't be read yet it stays behind: what is live, and the other partitions, have their turns.
+        """
         with self._changed:
+            repair = self._repairs.setdefault(partition, Repair(self._settings, partition, self._writer))
             targets = dict(self._behind.get(partition, {}))
-        tops = {channel: self._writer.top(channel) for channel in targets}
-        with closing(LogTail(self._settings, partition, self._settings.redis.max_age_s)) as tail:
-            if any(tops[channel] < target for channel, target in targets.items()):
-                self._copy(tail, targets, tops)
+        complete = repair.copy(targets, 0)
+        with self._changed:
+            if self._repairs.get(partition) is not repair:
+                return
+            # From here on new records queue up behind this repair; those dropped until now are read once more, and
+            # what comes twice is refused by its id.
+            targets = self._behind.pop(partition, {})
+            if not complete:
+                self._behind[partition] = targets
+                return
+        self._catch_up(partition, repair, targets)
+
+    def _catch_up(self, partition: int, repair: Repair, targets: Targets) -> None:
+        complete = False
+        try:
+            complete = repair.copy(targets, _SETTLE_S)
+        finally:
             with self._changed:
-                # From here on new records queue up behind this repair; those dropped until now are read
-                # once more, and what comes twice is refused by its id.
-                targets = self._behind.pop(partition, {})
-            try:
-                for channel in targets:
-                    tops.setdefault(channel, self._writer.top(channel))
-                self._copy(tail, targets, tops)
-            except BaseException:
-                with self._changed:
+                if complete:
+                    self._end_repairs({partition})
+                else:
                     self._behind[partition] = {**targets, **self._behind.get(partition, {})}
-                    self._drop_queue()
-                raise
-
-    def _copy(self, tail: LogTail, targets: Targets, tops: Targets) -> None:
-        """Copies the log into Redis until every target has been seen, or the log goes on ending without it."""
-        missing = {channel for channel, target in targets.items() if tops[channel] < target}
-        ended: Deadline | None = None
-        while missing and not (ended and ended.passed):
-            rows = tail.read()
-            fresh = [row for row in rows if self._is_fresh(row, tops)]
-            self._writer.write(fresh)
-            for row in fresh:
-                tops[row.channel] = row.id
-                if row.id >= targets.get(row.channel, row.id):
-                    missing.discard(row.channel)
-            at_end = not rows and tail.at_end()
-            ended = (ended or Deadline(_SETTLE_S)) if at_end else None
-
-    def _is_fresh(self, row: Row, tops: Targets) -> bool:
-        return row.record.pipeline == self._pipeline and row.id > tops.get(row.channel, ZERO)
+                    self._drop_queue(partition)

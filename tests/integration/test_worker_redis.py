@@ -1,6 +1,8 @@
 """A worker whose Redis is emptied, comes late, refuses it or holds what is somebody else's."""
 
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,15 @@ import pytest
 from pydantic import SecretStr
 from redis import ConnectionError
 
+from consumers.treatment import partition_of
+from streamer.broker import connect_producer
 from streamer.errors import ServiceError
 from streamer.mirror import Keys, connect_redis
 from streamer.records import EndHeader, FrameId
 from streamer.stack.ports import free_ports
 from streamer.stack.process import launch, stop
 from streamer.stack.redis_server import find_redis
+from streamer.topics import topic_names
 from tests.integration.worker_rig import Rig, ends, header, running, wait_until
 
 
@@ -61,6 +66,46 @@ def by_id(rows: list[Any]) -> list[Any]:
 
 def _everything(rig: Rig, streams: list[str]) -> list[Any]:
     return by_id([row for stream in streams for row in (*rig.mirrored(stream), *rig.mirrored_events(stream))])
+
+
+@contextmanager
+def transaction_of_somebody_else(rig: Rig, partition: int) -> Iterator[None]:
+    """Open within, given up behind it: no reader of `detections` is given what is committed to the partition there."""
+    name = f"{rig.settings.kafka.topic_prefix}somebody-else"
+    producer = connect_producer(rig.settings.kafka, transactional_id=name)
+    try:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(topic_names(rig.settings.kafka).detections, b"{}", partition=partition).get(timeout=20)
+        yield
+        producer.abort_transaction()
+    finally:
+        producer.close(timeout=5)
+
+
+def test_a_repair_waits_for_what_can_t_be_read_yet_and_holds_up_no_other_partition(rig: Rig) -> None:
+    rig.define("s0", "s1")
+    held, other = (partition_of(stream, rig.settings.topics.partitions) for stream in ("s0", "s1"))
+    assert held != other
+    sequence = 5
+    with running(rig.settings):
+        for number in range(sequence):
+            rig.put(header("s0", number))
+            rig.put(header("s1", number))
+        wait_until(lambda: len(rig.mirrored("s0")) == len(rig.mirrored("s1")) == sequence)
+        with transaction_of_somebody_else(rig, held):
+            with connect_redis(rig.settings.redis) as client:
+                client.delete(Keys(rig.settings.redis.prefix).detections("main", "s0"))
+            until = time.monotonic() + 5  # longer than a repair waits for transactions that end
+            while time.monotonic() < until:
+                rig.put(header("s0", sequence))
+                rig.put(header("s1", sequence))
+                sequence += 1
+                wait_until(lambda count=sequence: len(rig.mirrored("s1")) == count)
+            mirrored = [row["sequence"] for row in rig.mirrored("s0")]
+            assert mirrored == list(range(len(mirrored)))
+        rows = rig.detections(lambda rows: len(rows) == 2 * sequence)
+        wait_until(lambda: rig.mirrored("s0") == [row for row in rows if row["sensorId"] == "s0"])
 
 
 def test_what_lies_in_the_place_of_one_stream_in_redis_holds_up_no_other(rig: Rig) -> None:

@@ -1,0 +1,67 @@
+"""Repairing Redis from the log: what a partition's channels lack there, in order and without a hole."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from consumers.entry import Channel, Row
+from consumers.log_tail import LogTail
+from consumers.redis_writer import RedisWriter
+from streamer.lifecycle import Deadline
+from streamer.records import FrameId
+from streamer.settings import Settings
+
+if TYPE_CHECKING:
+    from consumers.log_tail import Ends
+
+Targets = dict[Channel, FrameId]
+
+
+class Repair:
+    """Of one partition, from one reading of its log. Belongs to the mirror's thread; errors come out as they are."""
+
+    def __init__(self, settings: Settings, partition: int, writer: RedisWriter) -> None:
+        self._pipeline, self._writer = settings.detect.pipeline, writer
+        self._tail = LogTail(settings, partition, settings.redis.max_age_s)
+        self._ends: Ends = {}  # of the log, to be read before anything is called missing from it
+        self._tops: Targets = {}
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._tail.close()
+
+    def copy(self, targets: Mapping[Channel, FrameId], wait_s: float) -> bool:
+        """Copies the log into Redis until every target, which is committed, is there, or isn't in the log any more.
+
+        wait_s: for how long at most there may be nothing to read although not all can be read yet that was written
+            before: somebody's open transaction holds readers back, from what others have committed behind it, too.
+
+        Returns whether it is complete.
+        """
+        known, waits = False, Deadline(wait_s)
+        while self._is_missing(targets):
+            rows = self._tail.read()
+            self._write([row for row in rows if row.record.pipeline == self._pipeline])
+            if self._tail.has_read(self._ends):
+                if known:
+                    return True
+                self._ends, known = self._tail.written(), True
+            elif rows:
+                waits = Deadline(wait_s)
+            elif waits.passed:
+                return False
+        return True
+
+    def _is_missing(self, targets: Mapping[Channel, FrameId]) -> bool:
+        return any(self._top(channel) < target for channel, target in targets.items())
+
+    def _write(self, rows: list[Row]) -> None:
+        fresh = [row for row in rows if row.id > self._top(row.channel)]
+        self._writer.write(fresh)
+        for row in fresh:
+            self._tops[row.channel] = row.id
+
+    def _top(self, channel: Channel) -> FrameId:
+        """Id of the newest record that Redis has of a channel."""
+        if channel not in self._tops:
+            self._tops[channel] = self._writer.top(channel)
+        return self._tops[channel]
