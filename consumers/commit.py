@@ -141,9 +141,10 @@ class Committer(threading.Thread):
         self._follow(batch)
         batch.rows = [Row(partition, record, record.to_json()) for partition, record in (*batch.records, *batch.events)]
         certain = self._write(batch)
+        # Before the batch's partitions can be given up: behind that, nothing of them is taken.
+        self._after_commit(batch.rows, certain)
         self._ledger.settle()
         self._time.observe(time.monotonic() - began)
-        self._after_commit(batch.rows, certain)
         count(batch, self._settings.detect.pipeline)
         self._pause(batch, time.monotonic() - began)
 

@@ -16,7 +16,7 @@ from consumers.redis_writer import RedisWriter
 from consumers.repair import Repair, Targets
 from streamer.errors import ServiceError
 from streamer.mirror import is_away, redis_error
-from streamer.records import FrameId
+from streamer.records import ZERO, FrameId
 from streamer.retry import Backoff
 from streamer.settings import Settings
 
@@ -76,14 +76,16 @@ class Mirror(threading.Thread):
         with self._changed:
             if len(self._queue) >= _QUEUE or not certain:
                 self._drop_queue()
+            # One that was given up meanwhile may have been behind: its next owner writes these on top of the others.
+            ours = [row for row in rows if row.partition in self._newest]
             if not certain:
-                for row in rows:
+                for row in ours:
                     self._behind.setdefault(row.partition, {})
             live = []
-            for row in rows:
-                self._newest.setdefault(row.partition, {})[row.channel] = row.id
+            for row in ours:
+                _raise(self._newest[row.partition], {row.channel: row.id})
                 if row.partition in self._behind:
-                    self._behind[row.partition][row.channel] = row.id
+                    self._await(row.partition, {row.channel: row.id})
                 else:
                     live.append(row)
             if live:
@@ -185,15 +187,20 @@ class Mirror(threading.Thread):
             kept = [row for row in rows if partition not in (None, row.partition)]
             for row in rows:
                 if partition in (None, row.partition):
-                    self._behind.setdefault(row.partition, {})[row.channel] = row.id
+                    self._await(row.partition, {row.channel: row.id})
             if kept:
                 self._queue.append(kept)
+
+    def _await(self, partition: int, targets: Targets) -> None:
+        """Has the log read up to these, unless that is the partition's next owner's."""
+        if partition in self._newest:
+            _raise(self._behind.setdefault(partition, {}), targets)
 
     def _compare_all(self) -> None:
         with self._changed:
             self._drop_queue()
             for partition, targets in self._newest.items():
-                self._behind[partition] = {**targets, **self._behind.get(partition, {})}
+                self._await(partition, targets)
 
     def _repair(self, partition: int) -> None:
         """Writes what the log has and Redis has not, then makes the partition live again.
@@ -224,5 +231,11 @@ class Mirror(threading.Thread):
                 if complete:
                     self._end_repairs({partition})
                 else:
-                    self._behind[partition] = {**targets, **self._behind.get(partition, {})}
+                    self._await(partition, targets)
                     self._drop_queue(partition)
+
+
+def _raise(newest: Targets, targets: Targets) -> None:
+    """Never lowered: another worker may have had the partition since a late batch of ours was begun."""
+    for channel, target in targets.items():
+        newest[channel] = max(target, newest.get(channel, ZERO))

@@ -1,0 +1,126 @@
+"""What is written to a Redis and read from a log of the test's own, whenever partitions come and go meanwhile."""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from consumers import mirror, repair
+from consumers.commit import Committer
+from consumers.entry import Channel, Entry, Row
+from consumers.ledger import Ledger
+from consumers.positions import Positions
+from streamer.records import ZERO, FrameHeader, FrameId, GapReason, Result
+from streamer.settings import Settings
+
+A = Channel("detections", "a")
+
+
+def row(sequence: int) -> Row:
+    result = Result("main", "a", FrameId(1, sequence), 0, 8, 8, ())
+    return Row(0, result, result.to_json())
+
+
+def rows(first: int, last: int) -> list[Row]:
+    return [row(sequence) for sequence in range(first, last)]
+
+
+class World:
+    """Redis and the log: ids by channel, and records of partition 0."""
+
+    def __init__(self) -> None:
+        self.redis: defaultdict[Channel, list[FrameId]] = defaultdict(list)
+        self.log: list[Row] = []
+
+    def top(self, channel: Channel) -> FrameId:
+        return max(self.redis[channel], default=ZERO)
+
+    def write(self, written: Sequence[Row]) -> None:
+        for each in written:
+            if each.id > self.top(each.channel):
+                self.redis[each.channel].append(each.id)
+
+    def sequences(self) -> list[int]:
+        return [id.sequence for id in self.redis[A]]
+
+
+class Tail:
+    """Of the log: read at once."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._read = world, False
+
+    def read(self) -> list[Row]:
+        found, self._read = [] if self._read else self._world.log, True
+        return found
+
+    def written(self) -> dict[Any, int]:
+        return {}
+
+    def has_read(self, _: object) -> bool:
+        return self._read
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    monkeypatch.setattr(mirror, "RedisWriter", lambda settings: world)
+    monkeypatch.setattr(repair, "LogTail", lambda *_: Tail(world))
+    return world
+
+
+def done(under_test: mirror.Mirror) -> None:
+    """All that it is to write is written."""
+    under_test.start()
+    under_test.stop(10)
+    assert not under_test.is_alive()
+
+
+def test_what_is_committed_of_a_partition_that_was_given_up_is_left_to_its_next_owner(world: World) -> None:
+    under_test = mirror.Mirror(Settings())
+    world.write(rows(0, 7))
+    under_test.check(0, {"a": FrameId(1, 12)}, {})  # 7 to 12 are missing
+    under_test.forget({0})
+    under_test.write(rows(13, 16))
+    done(under_test)
+    assert world.sequences() == list(range(7))
+
+
+def test_a_batch_that_comes_after_its_partition_has_come_back_hides_nothing_newer(world: World) -> None:
+    under_test = mirror.Mirror(Settings())
+    world.write(rows(0, 7))
+    under_test.check(0, {"a": FrameId(1, 6)}, {})
+    under_test.forget({0})
+    world.log = rows(0, 21)
+    under_test.check(0, {"a": FrameId(1, 20)}, {})
+    under_test.write(rows(4, 7))
+    done(under_test)
+    assert world.sequences() == list(range(21))
+
+
+def test_a_batch_is_the_mirror_s_before_its_partitions_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Committer, "_write", lambda *_: True)
+    ledger = Ledger("main")
+    ledger.open(0, Positions({}))
+    header = FrameHeader("a", FrameId(1, 0), time.time_ns() // 1_000_000, 0, 64, 48, 64, 48, (1, 0, 0, 0, 1, 0))
+    entry = Entry(0, 0, "member", header, b"", 0)
+    ledger.register(entry, 0, GapReason.DROPPED)
+    ledger.finish(entry, Result("main", "a", header.id, 0, 64, 48, ()))
+    could_be_given_up: list[bool] = []
+    committer = Committer(
+        Settings(),
+        ledger,
+        follow=lambda batch: None,
+        after_commit=lambda rows, certain: could_be_given_up.append(ledger.close({0}, 0)),
+        plain_commit=lambda offsets: None,
+        instance="w",
+    )
+    committer.stop()
+    committer.start()
+    committer.join(10)
+    assert could_be_given_up == [False]
