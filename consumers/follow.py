@@ -34,7 +34,7 @@ Places = tuple[tuple[Zone, ...], tuple[Line, ...]]
 class Follower:
     """Follows the objects of one stream through one epoch.
 
-    last_event: id of the newest event, in whichever epoch it was.
+    last_event: id of the newest event, in whichever epoch it was. rests: nobody is followed for now.
     """
 
     def __init__(
@@ -43,6 +43,8 @@ class Follower:
         self.epoch, self.last_event = epoch, ZERO
         self._tracker, self._events = tracker, events
         self._by_source, self._ahead_s = by_source, ahead_s
+        self._over = False  # nobody who is there according to the events is followed any more
+        self.rests = False
         self._places: Places | None = None
 
     @classmethod
@@ -56,9 +58,11 @@ class Follower:
     def follow(self, result: Result, places: Places, classes: Sequence[str]) -> tuple[Result, list[Event]]:
         """The result with the objects' ids and the class that each has had all along; and what has happened."""
         assert result.candidates is not None
-        events: list[Event] = []
+        self.rests = False
+        events = self._events.finish() if self._over else []
+        self._over = False
         if places != self._places:
-            events, self._places = self._events.redefine(*places), places
+            events, self._places = events + self._events.redefine(*places), places
         everything = (*result.objects, *result.candidates)
         seconds = self._seconds(result)
         tracked = self._tracker.update(seconds, _detections(everything, classes))
@@ -73,6 +77,12 @@ class Follower:
     def finish(self) -> list[Event]:
         """The epoch is over."""
         return self._noted(self._events.finish())
+
+    def rest(self, settings: TrackingSettings, classes: Sequence[str]) -> list[Event]:
+        """Whoever is there counts as gone. Followed again in this epoch, tracks and events are numbered on."""
+        self.rests, self._over = True, False
+        self._tracker = Tracker(settings, classes, self._tracker.next_id)
+        return self.finish()
 
     def _noted(self, events: list[Event]) -> list[Event]:
         if events:
@@ -102,22 +112,35 @@ class Follower:
 
     @classmethod
     def load(cls, state: bytes, pipeline: str, stream: str, settings: TrackingSettings, classes: Sequence[str]) -> Self:
-        """The reverse.
+        """The reverse. Tracks that can't go on, of classes that the model doesn't have, end; numbers do go on.
 
         Raises:
-            RecordError: it is damaged, of another version, or of a model with other classes.
+            RecordError: it is damaged, or of another version.
         """
         try:
             record: Any = orjson.loads(state)
             if record["version"] != _VERSION:
                 raise RecordError(f"version {record['version']!r}, not {_VERSION}")
-            tracker = Tracker.load(record["tracker"], settings, classes)
+            tracker, over = _tracker(record["tracker"], stream, settings, classes)
             events = EventEngine.load(record["events"], pipeline, stream)
             follower = cls(int(record["epoch"]), tracker, events, bool(record["bySource"]), float(record["ahead"]))
+            follower._over = over
             follower.last_event = FrameId(*map(int, record["lastEvent"]))
             return follower
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RecordError(f"not a state: {error!r:.200}") from None
+
+
+def _tracker(
+    state: Mapping[str, Any], stream: str, settings: TrackingSettings, classes: Sequence[str]
+) -> tuple[Tracker, bool]:
+    """As it was dumped, or with its numbers alone; and whether that is so."""
+    try:
+        return Tracker.load(state, settings, classes), False
+    except RecordError as error:
+        tracker = Tracker(settings, classes, int(state["next"]))
+        log.warning("stream %s: its tracks end: %s", stream, error)
+        return tracker, True
 
 
 class Followers:
@@ -137,15 +160,27 @@ class Followers:
 
         Returns the newest event of each stream that has had one.
         """
+        followers = self._loaded(states)
+        with self._lock:
+            self._partitions[partition] = followers
+        return {name: follower.last_event for name, follower in followers.items() if follower.last_event > ZERO}
+
+    def resume(self, partition: Partition, states: Mapping[str, bytes]) -> None:
+        """Streams that are to be followed from now on, with what was committed if they were followed before."""
+        loaded = self._loaded(states)
+        with self._lock:
+            followers = self._partitions.get(partition, {})
+            for stream, follower in loaded.items():
+                followers.setdefault(stream, follower)  # what we have followed ourselves is known better
+
+    def _loaded(self, states: Mapping[str, bytes]) -> dict[str, Follower]:
         followers: dict[str, Follower] = {}
         for stream, state in states.items():
             try:
                 followers[stream] = Follower.load(state, self._pipeline, stream, self._settings, self.classes)
             except RecordError as error:
                 log.warning("stream %s: its tracks begin anew: %s", stream, error)
-        with self._lock:
-            self._partitions[partition] = followers
-        return {name: follower.last_event for name, follower in followers.items() if follower.last_event > ZERO}
+        return followers
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         """Partitions that were given up."""
@@ -163,22 +198,23 @@ class Followers:
     def _followed(self, partition: Partition, record: Detection, batch: Batch) -> Detection:
         followers, stream = self._of(partition), record.stream
         follower = followers.get(stream)
-        events: list[Event] = []
-        if isinstance(record, Gap) or (follower is None and not _is_tracked(record)):
+        if isinstance(record, Gap) or not (_is_tracked(record) or _is_followed(follower, record)):
             return record
         # Made once, behind the batch's last frame. It stays when a run is over, for the sake of its last event.
         batch.states[partition, stream] = None
-        if follower and (not _is_tracked(record) or follower.epoch != record.id.epoch):
-            events = follower.finish()
-        if isinstance(record, Result) and not _is_tracked(record):
-            followers.pop(stream)
-        elif isinstance(record, Result):
+        events: list[Event] = []
+        if isinstance(record, Result) and record.candidates is not None:
             if follower is None or follower.epoch != record.id.epoch:
+                events = follower.finish() if follower else []
                 before, follower = follower, Follower.begin(record, self._settings, self.classes)
                 follower.last_event = before.last_event if before else ZERO
                 followers[stream] = follower
             record, happened = follower.follow(record, self._places(stream), self.classes)
             events += happened
+        elif follower:
+            events = follower.rest(self._settings, self.classes)
+            if isinstance(record, Result) and follower.epoch != record.id.epoch:
+                followers.pop(stream)  # its numbers are of no use any more
         batch.events += [(partition, event) for event in events]
         return record
 
@@ -186,6 +222,10 @@ class Followers:
         with self._lock:
             # One that was just given up has none: its batch can't be committed any more.
             return self._partitions.get(partition, {})
+
+
+def _is_followed(follower: Follower | None, record: Detection) -> bool:
+    return follower is not None and not (follower.rests and follower.epoch == record.id.epoch)
 
 
 def _is_tracked(record: Detection) -> bool:

@@ -59,6 +59,7 @@ class Intake:
         self._names = topic_names(settings.kafka)
         self._consumer: KafkaConsumer | None = None
         self._next_offset: dict[int, int] = {}
+        self._tracked: frozenset[str] = frozenset()
         self._stepped_over: dict[int, GapReason] = {}  # why the log before a partition's next record was not read
         self._plain: dict[int, tuple[int, str]] = {}  # offsets outside of transactions, until they are acknowledged
         self._plain_came = False  # some that no request was made for
@@ -176,6 +177,7 @@ class Intake:
             era, self._came = self._era, False
         try:
             self._treatments.catch_up()  # we may have been frozen: what is restored depends on the definitions
+            self._resume()
             with closing(StateReader(self._settings)) as states:
                 for partition in self._consumer.assignment():
                     if not self._ledger.owns(partition.partition):
@@ -212,6 +214,7 @@ class Intake:
 
     def _learn(self, partition: "TopicPartition", records: "Sequence[ConsumerRecord]") -> None:
         self._treatments.learn((record.key or b"").decode(errors="replace") for record in records)
+        self._resume()
         # One poll brings what is in a row; retention comes between two. A record that couldn't be read leaves a hole in
         # the offsets, too.
         expected = self._next_offset.get(partition.partition, records[0].offset)
@@ -219,6 +222,18 @@ class Intake:
             assert self._consumer is not None
             if expected < self._consumer.beginning_offsets([partition])[partition]:
                 self._stepped_over[partition.partition] = GapReason.EXPIRED
+
+    def _resume(self) -> None:
+        """Streams that are tracked from now on may have been before, in this epoch: ids and events are numbered on."""
+        tracked = self._treatments.tracked()
+        if tracked is self._tracked:
+            return
+        assert self._consumer is not None
+        with closing(StateReader(self._settings)) as states:
+            for number in {partition.partition for partition in self._consumer.assignment()}:
+                wanted = (tracked - self._tracked) & self._ledger.with_state(number)
+                self._followers.resume(number, states.load(number, wanted))
+        self._tracked = tracked
 
     def _take_in(self, polled: Polled, begun: int = 0) -> None:
         """begun: so often was the frame begun that it is dead; 0: it may be begun."""

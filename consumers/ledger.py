@@ -45,9 +45,10 @@ class _PartitionState:
             before = self.committed.pop(entry.header.stream, None)
             has_state = before.has_state if before else not self.complete
             if isinstance(entry.outcome, Result):
-                # What follows a tracked stream's objects writes with each result, and takes it back with the first
-                # result of one that is not tracked any more.
-                has_state = entry.outcome.candidates is not None
+                # What follows a tracked stream's objects writes with each result. Where tracking is switched off it stays
+                # until the epoch is over, for the sake of its numbers.
+                same = before is not None and before.next.epoch == entry.position.next.epoch
+                has_state = entry.outcome.candidates is not None or (has_state and same)
             self.committed[entry.header.stream] = replace(entry.position, has_state=has_state)
 
     def forget(self) -> None:
@@ -101,6 +102,12 @@ class Ledger:
         with self._changed:
             state = self._partitions.get(partition)
             return state.offset if state else None
+
+    def with_state(self, partition: Partition) -> set[str]:
+        """Those of the partition's streams of which topic `state` may hold something."""
+        with self._changed:
+            state = self._partitions.get(partition)
+            return {name for name, position in state.committed.items() if position.has_state} if state else set()
 
     def attempt(self, partition: Partition) -> Attempt | None:
         """What was begun behind the committed offset."""

@@ -38,6 +38,7 @@ class Treatments:
         self._pipeline = pipeline
         self._known: dict[str, Treatment | None] = {}
         self._bounds: dict[int, int | None] = {}
+        self._tracked: frozenset[str] = frozenset()
         self._refreshed = 0.0
         self.partitions = 1
 
@@ -103,9 +104,9 @@ class Treatments:
         treatment = self._known.get(stream)
         return treatment.places if treatment else ((), ())
 
-    def tracked(self) -> set[str]:
-        """The pipeline's streams whose objects are tracked."""
-        return {name for name, treatment in self._known.items() if treatment and treatment.track}
+    def tracked(self) -> frozenset[str]:
+        """The pipeline's streams whose objects are tracked; the same object until a definition changes."""
+        return self._tracked
 
     def _learn(self) -> None:
         self._bounds.clear()
@@ -115,6 +116,7 @@ class Treatments:
             places = (definition.zones, definition.lines)
             treatment = Treatment(definition.bound_ms, patient, definition.track, places, definition.motion_gate_s)
             self._known[name] = treatment if ours else None
+        self._tracked = frozenset(name for name, known in self._known.items() if known and known.track)
 
     def close(self) -> None:
         """Ends the connection."""

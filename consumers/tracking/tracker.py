@@ -52,14 +52,14 @@ class Tracked(NamedTuple):
 class Tracker:
     """Tracks of one stream in one epoch. No thread, no clock of its own: the same frames give the same tracks.
 
-    classes: the model's class names.
+    classes: the model's class names. first_id: of the first track.
     """
 
-    def __init__(self, settings: TrackingSettings, classes: Sequence[str]) -> None:
+    def __init__(self, settings: TrackingSettings, classes: Sequence[str], first_id: int = 1) -> None:
         self._settings, self._kinds = settings, Kinds(classes, settings)
         self._table = t.empty()
         self._clock = Clock()
-        self._next_id = 1
+        self._next_id = first_id
         self._ended: tuple[int, ...] = ()
 
     def update(self, seconds: float, detections: Detections) -> list[Tracked]:
@@ -83,6 +83,11 @@ class Tracker:
     def ended(self) -> tuple[int, ...]:
         """Confirmed tracks that the last update gave up; their numbers never come again."""
         return self._ended
+
+    @property
+    def next_id(self) -> int:
+        """Of the next track: what a tracker that takes its place in the same epoch begins with."""
+        return self._next_id
 
     def dump(self) -> dict[str, Any]:
         """Everything that the next frames' tracks depend on, as JSON values: some 350 bytes per track."""

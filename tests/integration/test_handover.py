@@ -94,6 +94,36 @@ def test_an_hour_s_dwell_a_line_s_counts_and_a_hidden_track_survive_a_kill(rig: 
     assert 60 * MINUTE <= dwell["timeInterval"] < 62 * MINUTE
 
 
+def until_tracked(rig: Rig, tracked: bool, first: int) -> int:
+    """Has the definition say so, and puts frames from `first` on until a worker does; the next frame's number."""
+    rig.define("a", track=tracked)
+    sequence, last = first, not tracked
+    while last is not tracked:
+        rig.put(header("a", sequence))
+        sequence += 1
+        rows = rig.detections(lambda rows, count=sequence: len(rows) == count)  # type: ignore[misc]
+        last = "candidates" in rows[-1]
+    return sequence
+
+
+def test_tracking_that_is_switched_off_and_on_numbers_on_whoever_has_the_stream(rig: Rig) -> None:
+    with running(rig.settings, "first"):
+        sequence = until_tracked(rig, True, 0)
+        for number in range(sequence, sequence + 3):
+            rig.put(header("a", number))
+        sequence = until_tracked(rig, False, sequence + 3)
+    with running(rig.settings, "second"):
+        rig.put(header("a", sequence))
+        rig.detections(lambda rows: len(rows) == sequence + 1)  # it has taken over, while tracking is off
+        sequence = until_tracked(rig, True, sequence + 1)
+        for number in range(sequence, sequence + 3):
+            rig.put(header("a", number))
+        events = rig.events(lambda rows: len(rows) == 3)
+        wait_until(lambda: rig.mirrored_events("a") == events)
+    told = [(event["id"], event["event"]["type"], event["object"]["id"]) for event in events]
+    assert told == [("1-0", "new", "1"), ("1-1", "end", "1"), ("1-2", "new", "2")]
+
+
 SHORT_S = 2.0
 
 

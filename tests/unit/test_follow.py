@@ -117,13 +117,55 @@ def test_the_last_event_is_known_beyond_its_run() -> None:
     assert stream.hand_over() == {"a": FrameId(1, 3)}
 
 
-def test_what_is_not_tracked_is_left_as_it_is_and_forgotten() -> None:
+def test_what_is_not_tracked_is_left_as_it_is_and_remembered_to_the_end_of_its_run() -> None:
     stream = Stream()
     stream.put(*walk(0, 4))
     plain = result(4, thing(10), candidates=None)
     gap = Gap("main", "a", FrameId(1, 5), 6, GapReason.STALE, NOW)
     assert stream.put(plain, gap) == [plain, gap]
+    rests = dict(stream.states)
+    assert set(rests) == {"a"}
+    stream.put(result(7, thing(10), candidates=None))
+    assert stream.states == rests
+    stream.put(result(0, thing(10), candidates=None, epoch=2))
     assert stream.states == {}
+
+
+@pytest.mark.parametrize("handed_over", [(), (4,), (6,), (4, 6)])
+def test_tracking_that_was_off_for_a_while_numbers_on(handed_over: tuple[int, ...]) -> None:
+    stream = Stream()
+    stream.put(*walk(0, 4))
+    for number in (4, 5):
+        if number in handed_over:
+            stream.hand_over()
+        stream.put(result(number, thing(30), candidates=None))
+    if 6 in handed_over:
+        stream.hand_over()
+    assert ids(stream.put(*walk(6, 10))) == [["3", "4"]] * 4
+    assert [(event.kind, event.object.id) for event in stream.events] == [
+        *(("new", "1"), ("new", "2"), ("end", "1"), ("end", "2"), ("new", "3"), ("new", "4")),
+    ]
+    assert [event.redis_id for event in stream.events] == [f"1-{number}" for number in range(6)]
+
+
+def test_a_stream_that_is_followed_here_is_not_resumed_from_what_was_written_before() -> None:
+    stream = Stream()
+    stream.put(*walk(0, 4))
+    written = dict(stream.states)
+    stream.put(*walk(4, 6), result(6, candidates=None))
+    stream.followers.resume(0, written)
+    assert ids(stream.put(*walk(7, 8))) == [["3", "4"]]
+
+
+def test_a_stream_that_was_followed_elsewhere_is_resumed() -> None:
+    stream = Stream()
+    stream.put(*walk(0, 4), result(4, candidates=None))
+    written, stream.states = stream.states, {}
+    stream.hand_over()
+    stream.put(result(5, candidates=None))
+    stream.followers.resume(0, written)
+    stream.followers.resume(1, written)  # not ours
+    assert ids(stream.put(*walk(6, 7))) == [["3", "4"]]
 
 
 def test_a_class_that_flickers_is_the_track_s_and_a_candidate_keeps_a_track_without_being_shown() -> None:
@@ -153,11 +195,17 @@ def test_a_state_that_can_t_be_read_begins_anew(state: bytes) -> None:
     assert ids(stream.put(*walk(0, 2))) == [["1", "2"]] * 2
 
 
-def test_a_state_of_a_model_without_its_classes_begins_anew() -> None:
+def test_tracks_of_classes_that_the_model_does_not_have_end_and_numbers_go_on() -> None:
     stream = Stream()
     stream.put(*walk(0, 4))
     stream.hand_over(("cat", "person"))
-    assert stream.put(result(4, thing(30)))[0].objects[0].info == {"track": "tentative"}
+    for number in range(4, 8):
+        seen = stream.put(result(number, thing(30 + 5 * number)))
+        assert ids(seen) == [["3"]]
+    assert [(event.kind, event.object.id) for event in stream.events[2:]] == [
+        *(("end", "1"), ("end", "2"), ("new", "3")),
+    ]
+    assert [event.redis_id for event in stream.events] == [f"1-{number}" for number in range(5)]
 
 
 def test_partitions_that_were_given_up_are_forgotten() -> None:

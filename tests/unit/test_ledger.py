@@ -259,6 +259,20 @@ def test_a_successor_knows_which_streams_have_a_state() -> None:
     assert [name for name, position in restored.streams.items() if position.has_state] == ["tracked"]
 
 
+def test_a_stream_that_is_no_longer_tracked_has_a_state_until_its_run_is_over() -> None:
+    log, kept = Log(), []
+    for number, candidates in ((0, ()), (1, None)):
+        result = Result("main", "s", FrameId(1, number), NOW, 64, 48, (), candidates=candidates)
+        log.ledger.finish(log.put(frame(number, stream="s")), result)
+    log.ledger.collect(NOW)
+    kept.append(log.ledger.with_state(0))
+    log.ledger.settle()
+    log.ledger.finish(log.put(frame(0, epoch=2, stream="s")), Result("main", "s", FrameId(2, 0), NOW, 64, 48, ()))
+    log.ledger.collect(NOW)
+    kept.append(log.ledger.with_state(0))
+    assert kept == [{"s"}, set()]
+
+
 def test_positions_of_an_older_version_say_nothing_about_states() -> None:
     restored = load_positions('{"v": 1, "complete": true, "streams": {"a": [1, 2, 0], "b": [1, 2, 1]}}')
     assert all(position.has_state for position in restored.streams.values())
