@@ -49,12 +49,13 @@ class JpegLane(LaneThread):
     def _step(self, entries: Sequence[Entry]) -> None:
         failed = self._failed(partial(self._start, entries), entries) if entries else []
         full = len(self._under_way) == self._detector.depth
-        while self._under_way and (full or failed or not entries):
+        while self._under_way and (full or failed or self._outcomes.left or not entries):
             failed += self._failed(self._finish, self._under_way[0])
             full = False
         if failed:
             # Nothing else is under way now.
             self._retrying.work(failed)
+        self._retrying.work_off(self._outcomes.left)
 
     def _failed(self, work: Callable[[], None], entries: Sequence[Entry]) -> list[Entry]:
         """Frames that are to be tried again."""

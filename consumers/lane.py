@@ -102,6 +102,7 @@ class Lane(LaneThread):
             entries = self._chooser.take(self._most, timeout_s=0.2, fill_s=fill_s, patient=runs * self._most)
             if entries:
                 retrying.work(entries)
+                retrying.work_off(self._outcomes.left)
 
     def _check(self) -> None:
         """Raises what the detector raises at a picture in which nothing is."""

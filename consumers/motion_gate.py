@@ -1,21 +1,24 @@
 """The motion gate: which frames show what the last one that was looked at showed, so that nobody need look again.
 
 A frame is compared with the last one that went through the network, not with the one before it: what moves slowly adds
-up until it is seen. Both are compared as a grid of grey cells, each the mean of a square of pixels, so that a camera's
+up until it is seen. While that one is in the network, those like it wait: should it fail, there is no result that could
+stand for them. Both are compared as a grid of grey cells, each the mean of a square of pixels, so that a camera's
 noise all but averages out; what the whole picture has become brighter or darker by is taken out first, by the median.
 It is the difference detector of Kang et al., "NoScope: Optimizing Neural Network Queries over Video at Scale", VLDB
 2017, against a reference that is renewed.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, auto
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from consumers.entry import Entry
 from engines.jpeg import decode_scaled
-from streamer.records import FrameHeader
+from streamer.records import FrameHeader, FrameId
 
 _CELL = 8
 """Side of a cell, in pixels of the picture as the network takes it."""
@@ -25,11 +28,22 @@ _CELLS = 2
 """So many cells are something that has moved."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Verdict(Enum):
+    """LOOK: it is to be looked at. STILL: it needn't be. WAITS: the same, if the frame that it is like has a result."""
+
+    LOOK = auto()
+    STILL = auto()
+    WAITS = auto()
+
+
+@dataclass(slots=True, eq=False)
 class _Look:
+    """waiting: for its result; None: it is there."""
+
     header: FrameHeader
     seconds: float
     grid: NDArray[np.int16]
+    waiting: list[Entry] | None = field(default_factory=list)
 
 
 class MotionGate:
@@ -39,38 +53,65 @@ class MotionGate:
     """
 
     def __init__(self) -> None:
-        self._looks: dict[str, _Look] = {}
+        self._seen: dict[str, _Look] = {}
+        self._under_way: dict[str, dict[FrameId, _Look]] = {}
         self._lock = threading.Lock()
 
-    def is_still(self, header: FrameHeader, jpeg: bytes, wanted: tuple[int, int], most_s: float) -> bool:
-        """Whether a frame needn't be looked at. If it does, it is what later ones are compared with.
+    def judge(self, entry: Entry, header: FrameHeader, wanted: tuple[int, int], most_s: float) -> Verdict:
+        """Whether a frame needs to be looked at. If so, later ones are compared with it; `settle` must follow.
 
-        jpeg: of `header`'s size, which was checked.
+        entry: with a JPEG of `header`'s size, which was checked.
         wanted: (width, height) of the picture as the network takes it.
         most_s: after so many seconds of the source's time a frame is looked at in any case.
 
         Raises:
             ValueError: the JPEG is damaged.
         """
-        grid = _grid(jpeg, (header.width, header.height), wanted)
+        grid = _grid(entry.jpeg, (header.width, header.height), wanted)
         seconds = header.captured_ms / 1000 if header.source_time is None else header.source_time
         with self._lock:
-            last = self._looks.get(header.stream)
+            under_way = self._under_way.setdefault(header.stream, {})
+            if header.id in under_way:
+                return Verdict.LOOK  # it is tried again
+            last = self._last(header)
             if (
                 last is not None
                 and _follows(header, last.header)
                 and 0 <= seconds - last.seconds < most_s
                 and not _moved(last.grid, grid)
             ):
-                return True
-            self._looks[header.stream] = _Look(header, seconds, grid)
-        return False
+                if last.waiting is None:
+                    return Verdict.STILL
+                if entry not in last.waiting:
+                    last.waiting.append(entry)
+                return Verdict.WAITS
+            under_way[header.id] = _Look(header, seconds, grid)
+        return Verdict.LOOK
+
+    def settle(self, header: FrameHeader, has_result: bool) -> list[Entry]:
+        """A frame has its result, or will have none; returns those that waited for it."""
+        with self._lock:
+            look = self._under_way.get(header.stream, {}).pop(header.id, None)
+            if look is None:
+                return []
+            waiting, look.waiting = look.waiting, None
+            seen = self._seen.get(header.stream)
+            if has_result and (seen is None or seen.header.id < header.id):
+                self._seen[header.stream] = look
+            return waiting or []
+
+    def _last(self, header: FrameHeader) -> _Look | None:
+        """The newest look before this frame: lanes may swap two frames, and the earlier one is looked at, too."""
+        looks = [*self._under_way[header.stream].values()]
+        if header.stream in self._seen:
+            looks.append(self._seen[header.stream])
+        earlier = (look for look in looks if look.header.id < header.id)
+        return max(earlier, key=lambda look: look.header.id, default=None)
 
 
 def _follows(header: FrameHeader, last: FrameHeader) -> bool:
-    """Lanes may swap two frames: the earlier one is looked at, too."""
     same = (header.width, header.height, header.matrix) == (last.width, last.height, last.matrix)
-    return same and header.id.epoch == last.id.epoch and header.id.sequence > last.id.sequence
+    return same and header.id.epoch == last.id.epoch
 
 
 def _grid(jpeg: bytes, size: tuple[int, int], wanted: tuple[int, int]) -> NDArray[np.int16]:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from consumers.decode import DeadFrameError, check
 from consumers.entry import Entry
 from consumers.ledger import Ledger
 from consumers.locate import detected_objects, too_small
-from consumers.motion_gate import MotionGate
+from consumers.motion_gate import MotionGate, Verdict
 from streamer.records import DeadCause, Death, FrameHeader, GapReason, Result
 from streamer.settings import DetectSettings
 
@@ -22,13 +23,17 @@ log = logging.getLogger(__name__)
 
 
 class Outcomes:
-    """Belongs to a lane; tells the ledger. See Lane."""
+    """Belongs to a lane; tells the ledger. See Lane.
+
+    left: frames that waited for one that has no result now; its lane is to do them.
+    """
 
     def __init__(
         self, detector: "Detector | JpegDetector", settings: DetectSettings, ledger: Ledger, gate: MotionGate
     ) -> None:
         self._detector, self._settings, self._ledger, self._gate = detector, settings, ledger, gate
         self._refused: set[str] = set()
+        self.left: deque[Entry] = deque()
         self._engine = {
             "name": detector.engine.name,
             "version": detector.engine.version,
@@ -37,7 +42,7 @@ class Outcomes:
         }
 
     def admit(self, entry: Entry) -> FrameHeader | None:
-        """Its header, if it is to be detected; else it has its outcome now."""
+        """Its header, if it is to be detected; else it has its outcome, or will when a frame like it has a result."""
         header = entry.header
         assert isinstance(header, FrameHeader)
         entry.stages["transport"] = float(entry.polled_ms - header.captured_ms)
@@ -50,36 +55,41 @@ class Outcomes:
         except DeadFrameError as error:
             self.dead(entry, error)
             return None
-        if self._is_still(entry, header):
+        verdict = self._verdict(entry, header)
+        if verdict is Verdict.STILL:
             self._ledger.finish(entry, GapReason.UNCHANGED)
-            return None
-        return header
+        return header if verdict is Verdict.LOOK else None
 
-    def _is_still(self, entry: Entry, header: FrameHeader) -> bool:
+    def _verdict(self, entry: Entry, header: FrameHeader) -> Verdict:
         if entry.motion_gate_s is None:
-            return False
+            return Verdict.LOOK
         wanted = self._detector.wanted_size(header.width, header.height)
         try:
-            return self._gate.is_still(header, entry.jpeg, wanted, entry.motion_gate_s)
+            return self._gate.judge(entry, header, wanted, entry.motion_gate_s)
         except ValueError:
-            return False  # it is decoded for the network then, which says what is wrong
+            return Verdict.LOOK  # it is decoded for the network then, which says what is wrong
 
     def dead(self, entry: Entry, error: DeadFrameError) -> None:
         """It can't be decoded."""
-        assert entry.header is not None
+        assert isinstance(entry.header, FrameHeader)
         log.warning("stream %s: frame %s is dead: %s", entry.header.stream, entry.header.id, error)
         self._ledger.finish(entry, GapReason.DEAD, str(error), Death(DeadCause.UNREADABLE, str(error)))
+        self.left.extend(self._gate.settle(entry.header, has_result=False))
 
     def condemn(self, entry: Entry, reason: str) -> None:
         """It failed, alone, as often as it may."""
-        assert entry.header is not None
+        assert isinstance(entry.header, FrameHeader)
         log.error("stream %s: frame %s is dead: %s", entry.header.stream, entry.header.id, reason)
         death = Death(DeadCause.FAILED, reason, self._settings.tries)
         self._ledger.finish(entry, GapReason.DEAD, reason, death)
+        self.left.extend(self._gate.settle(entry.header, has_result=False))
 
     def found(self, entry: Entry, found: "Detections") -> None:
         """What is in it."""
+        assert isinstance(entry.header, FrameHeader)
         self._ledger.finish(entry, self._result(entry, found))
+        for like in self._gate.settle(entry.header, has_result=True):
+            self._ledger.finish(like, GapReason.UNCHANGED)
 
     def _refuse(self, entry: Entry, header: FrameHeader) -> None:
         if header.stream not in self._refused:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from consumers import metrics
@@ -51,6 +52,13 @@ class Retrying:
             for entry in entries:
                 if not entry.done:
                     self._alone(entry)
+
+    def work_off(self, left: deque[Entry]) -> None:
+        """One by one: what comes of one may spare the next. Raises as `work`."""
+        while left:
+            entry = left.popleft()
+            if not entry.done:
+                self.work([entry])
 
     def _alone(self, entry: Entry) -> None:
         backoff = Backoff(_SHORTEST_S, _LONGEST_S)

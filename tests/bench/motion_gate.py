@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumers.decode import decode
-from consumers.motion_gate import MotionGate
+from consumers.entry import Entry
+from consumers.motion_gate import MotionGate, Verdict
 from engines.detections import Detections
 from engines.detector import Detector, open_detector
 from producers.encoder import Encoder
@@ -61,7 +62,9 @@ def measure(clip: Path, fps: float, detector: Detector, gate_s: float) -> Outcom
     for header, jpeg in travelled(clip, fps, detector):
         wanted = detector.wanted_size(header.width, header.height)
         found = detector.detect_pictures([decode(jpeg, header, wanted, detector.model.colour, 1 << 30)])[0]
-        still = gate.is_still(header, jpeg, wanted, gate_s)
+        entry = Entry(0, header.id.sequence, None, header, jpeg, 0)
+        still = gate.judge(entry, header, wanted, gate_s) is Verdict.STILL
+        gate.settle(header, has_result=True)
         last = last if still else found
         sure = found[found.scores >= _SURE]
         outcome.frames += 1

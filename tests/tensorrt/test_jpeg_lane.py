@@ -24,7 +24,7 @@ from consumers.ledger import Ledger
 from consumers.motion_gate import MotionGate
 from consumers.positions import Positions
 from engines.detector import Detector
-from engines.jpeg_detector import JpegEngine
+from engines.jpeg_detector import Damaged, JpegEngine
 from engines.tensorrt import jpeg
 from engines.tensorrt.detector import GpuDetector, on_gpu
 from engines.tensorrt.engine import TensorRtEngine
@@ -223,6 +223,20 @@ def test_a_still_scene_costs_no_inference(decoders: Rig, tmp_path: Path, lane: s
     through(detector, gated(same))
     assert [one.outcome is GapReason.UNCHANGED for one in same] == [False, True, True, True, False, False]
     assert all(isinstance(same[n].outcome, Result) for n in (0, 4, 5))
+
+
+@once
+def test_what_is_like_a_frame_that_the_gpu_can_t_decode_is_looked_at(
+    decoders: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = both(decoders, tmp_path)[1]
+    finish, first = detector.finish, iter([[Damaged("not this one")]])
+    monkeypatch.setattr(detector, "finish", lambda: (found := finish()) and next(first, found))
+    same = [entry(3 * n, FRAMES[0].jpeg, (FRAMES[0].width, FRAMES[0].height)) for n in range(6)]
+    through(detector, gated(same))
+    assert same[0].outcome is GapReason.DEAD
+    assert isinstance(same[1].outcome, Result)
+    assert [one.outcome for one in same[2:]] == [GapReason.UNCHANGED] * 4
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)

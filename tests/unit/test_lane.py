@@ -1,6 +1,7 @@
 """The worker's lane on the CPU: frames that nobody waits for go through it together, and come out as they do alone."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,17 +76,33 @@ class Counted(Detector):
         return super().detect(*arguments, **options)
 
 
+class FailsAtFirst(Detector):
+    """As often as a frame is tried, once together and then alone."""
+
+    failures = 1 + DetectSettings().tries
+
+    def detect(self, *arguments, **options):  # type: ignore[no-untyped-def]
+        self.failures -= 1
+        if self.failures >= 0:
+            raise ValueError("not this one")
+        return super().detect(*arguments, **options)
+
+
 def through(model: Path, patient: bool, count: int = 13) -> tuple[list[Entry], list[int]]:
     """The frames, done, and how many were prepared for each run."""
-    settings = DetectSettings(model=str(model), allow_upscale=True)
-    detector = open_detector(settings, 1)
+    detector = open_detector(DetectSettings(model=str(model)), 1)
     detector.__class__ = Counted
     assert isinstance(detector, Counted)
     detector.runs = []
+    return done(detector, [entry(number, patient) for number in range(count)]), detector.runs
+
+
+def done(detector: Detector, entries: list[Entry]) -> list[Entry]:
+    """The frames, once a lane has done them."""
+    settings = DetectSettings(allow_upscale=True)
     ledger = Ledger("main")
     ledger.open(0, Positions({}))
     chooser = Chooser(100, ledger.finish)
-    entries = [entry(number, patient) for number in range(count)]
     for each in entries:
         assert ledger.register(each, each.polled_ms)
         chooser.offer("file", each, None)
@@ -99,7 +116,7 @@ def through(model: Path, patient: bool, count: int = 13) -> tuple[list[Entry], l
     lane.stop()
     chooser.close()
     lane.join(20)
-    return entries, detector.runs
+    return entries
 
 
 def test_frames_that_nobody_waits_for_are_prepared_together_and_found_as_alone(model: Path) -> None:
@@ -118,6 +135,20 @@ def test_frames_that_nobody_waits_for_are_prepared_together_and_found_as_alone(m
         assert one.outcome.objects == other.outcome.objects
         assert len(one.outcome.objects) == 1
         assert one.stages.keys() == {"transport", "wait", "decode", "detect"}
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_what_is_like_a_frame_that_failed_is_looked_at(model: Path, patient: bool) -> None:
+    detector = open_detector(DetectSettings(model=str(model)), 1)
+    detector.__class__ = FailsAtFirst
+    same = [entry(0, patient) for _ in range(6)]
+    for number, each in enumerate(same):
+        assert isinstance(each.header, FrameHeader)
+        each.offset, each.header, each.motion_gate_s = number, replace(each.header, id=FrameId(1, number)), 60.0
+    outcomes = [each.outcome for each in done(detector, same)]
+    assert outcomes[0] is GapReason.DEAD
+    assert isinstance(outcomes[1], Result)
+    assert outcomes[2:] == [GapReason.UNCHANGED] * 4
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 import simplejpeg
 from numpy.typing import NDArray
 
-from consumers.motion_gate import MotionGate
+from consumers.entry import Entry
+from consumers.motion_gate import MotionGate, Verdict
 from streamer.records import FrameHeader, FrameId
 
 WIDTH, HEIGHT = 416, 240
@@ -29,8 +30,17 @@ def frame(sequence: int, seconds: float, picture: NDArray[np.float64], **changes
     return replace(header, **changes), jpeg  # type: ignore[arg-type]
 
 
+def judge(gate: MotionGate, given: tuple[FrameHeader, bytes]) -> tuple[Verdict, Entry]:
+    header, jpeg = given
+    entry = Entry(0, header.id.sequence, None, header, jpeg, 0)
+    return gate.judge(entry, header, (WIDTH, HEIGHT), 1.0), entry
+
+
 def is_still(gate: MotionGate, given: tuple[FrameHeader, bytes]) -> bool:
-    return gate.is_still(*given, (WIDTH, HEIGHT), 1.0)
+    """If it isn't, it is looked at, and has a result."""
+    verdict, _ = judge(gate, given)
+    assert gate.settle(given[0], has_result=True) == []
+    return verdict is Verdict.STILL
 
 
 @pytest.mark.parametrize(
@@ -79,4 +89,27 @@ def test_an_earlier_frame_is_looked_at_and_what_was_seen_is_compared_with() -> N
 def test_a_damaged_picture_is_for_others_to_judge() -> None:
     header, jpeg = frame(0, 0.0, scene())
     with pytest.raises(ValueError, match=r".+"):
-        MotionGate().is_still(header, jpeg[:300], (WIDTH, HEIGHT), 1.0)
+        judge(MotionGate(), (header, jpeg[:300]))
+
+
+@pytest.mark.parametrize("has_result", [True, False])
+def test_what_is_like_a_frame_without_a_result_waits_for_it(has_result: bool) -> None:
+    gate = MotionGate()
+    first = frame(0, 0.0, scene(200))
+    assert judge(gate, first)[0] is Verdict.LOOK
+    verdict, second = judge(gate, frame(1, 0.1, scene(200)))
+    assert verdict is Verdict.WAITS
+    assert judge(gate, first)[0] is Verdict.LOOK  # tried again
+    assert gate.settle(first[0], has_result) == [second]
+    expected = Verdict.STILL if has_result else Verdict.LOOK
+    assert judge(gate, frame(2, 0.2, scene(200)))[0] is expected
+
+
+def test_behind_a_frame_that_failed_the_last_result_stands_again() -> None:
+    gate = MotionGate()
+    assert not is_still(gate, frame(0, 0.0, scene(200)))
+    failing = frame(1, 0.1, scene(260))
+    assert judge(gate, failing)[0] is Verdict.LOOK
+    assert gate.settle(failing[0], has_result=False) == []
+    assert is_still(gate, frame(2, 0.2, scene(200)))
+    assert not is_still(gate, frame(3, 0.3, scene(260)))
