@@ -61,7 +61,7 @@ class Committer(threading.Thread):
 
     follow gets each batch once, in order, before its records are written. after_commit gets the rows in order, once
     each, and whether it is certain that they are the ones that were committed; plain_commit gets the offsets when
-    transactions are off. failed: the error that ended the thread.
+    transactions are off. failed: the error that ended the thread. trouble: why a batch is tried again.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Committer(threading.Thread):
         self._metrics = {name: metrics.COMMITS.labels(settings.detect.pipeline, name) for name in ("done", "aborted")}
         self._time = metrics.COMMIT_TIME.labels(settings.detect.pipeline)
         self.failed: BaseException | None = None
+        self.trouble: str | None = None
 
     def open(self) -> None:
         """Connects and fences whoever had this transactional id before.
@@ -140,7 +141,7 @@ class Committer(threading.Thread):
             return
         self._follow(batch)
         batch.rows = [Row(partition, record, record.to_json()) for partition, record in (*batch.records, *batch.events)]
-        certain = self._write(batch)
+        certain, self.trouble = self._write(batch), None
         # Before the batch's partitions can be given up: behind that, nothing of them is taken.
         self._after_commit(batch.rows, certain)
         self._ledger.settle()
@@ -188,6 +189,7 @@ class Committer(threading.Thread):
         wait_s = None if judge(error) is Fault.LASTING else tries.failed()
         if wait_s is None:
             raise kafka_error(self._settings.kafka, error)
+        self.trouble = f"results can't be committed: {error}"
         log.warning("commit failed, trying again in %.1f s: %s", wait_s, error)
         time.sleep(wait_s)
 

@@ -17,7 +17,14 @@ from consumers.mirror import Mirror
 from consumers.positions import load_positions, newest
 from consumers.state import StateReader
 from consumers.treatment import Treatments
-from streamer.broker import commit_while_revoked, connect_consumer, poll_group, set_fetch, topic_missing
+from streamer.broker import (
+    commit_while_revoked,
+    connect_consumer,
+    poll_group,
+    set_fetch,
+    topic_missing,
+    why_unheard,
+)
 from streamer.errors import RecordError, ServiceError
 from streamer.records import DeadCause, Death, EndHeader, FrameHeader, GapReason, parse_headers
 from streamer.settings import Settings
@@ -105,6 +112,10 @@ class Intake:
                     "found in a frame goes to the partition of its number; add partitions"
                 )
         return len(frames)
+
+    def why_unheard(self) -> str | None:
+        """Why nothing comes, if Kafka does not answer; from any thread."""
+        return why_unheard(self._consumer) if self._consumer is not None else None
 
     def step(self, timeout_ms: int) -> None:
         """Polls once and hands the frames on."""

@@ -45,8 +45,8 @@ class _PartitionState:
             before = self.committed.pop(entry.header.stream, None)
             has_state = before.has_state if before else not self.complete
             if isinstance(entry.outcome, Result):
-                # What follows a tracked stream's objects writes with each result. Where tracking is switched off it stays
-                # until the epoch is over, for the sake of its numbers.
+                # What follows a tracked stream's objects writes with each result. Where tracking is switched off, it
+                # stays until the epoch is over, for the sake of its numbers.
                 same = before is not None and before.next.epoch == entry.position.next.epoch
                 has_state = entry.outcome.candidates is not None or (has_state and same)
             self.committed[entry.header.stream] = replace(entry.position, has_state=has_state)

@@ -57,7 +57,8 @@ class Worker:
         self._lanes: list[LaneThread] = []
         self._tries = Retry(_RETRY_S, _RETRY_MOST_S, settings.detect.retry_timeout_s)
         self._gauges_at = 0.0
-        self.not_ready: str | None = "starting"
+        self._not_ready: str | None = "starting"
+        self._trouble: str | None = None
 
     def run(
         self, stopping: threading.Event, replace_model: bool = False, started: Callable[[], None] = lambda: None
@@ -72,16 +73,21 @@ class Worker:
         try:
             self._start(stopping, replace_model)
             started()
-            self.not_ready = None
+            self._not_ready = None
             while not stopping.is_set():
                 self._step(stopping)
                 self._check()
         except BuildStopped:
             log.info("pipeline %s: stopped before its engine was built", self._pipeline)
         finally:
-            self.not_ready = "stopping"
+            self._not_ready = "stopping"
             self._ledger.failing = any(thread.failed is not None for thread in self._threads())
             self._stop(Deadline(self._settings.detect.drain_timeout_s))
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why it does no work now; None: it does. From any thread."""
+        return self._not_ready or self._trouble or self._committer.trouble or self._intake.why_unheard()
 
     def _start(self, stopping: threading.Event, replace_model: bool) -> None:
         detect = self._settings.detect
@@ -108,15 +114,17 @@ class Worker:
         try:
             self._intake.step(_POLL_MS)
             self._tries.worked()
+            self._trouble = None
         except (KafkaError, ServiceError) as error:
             wait_s = None if judge(error) is Fault.LASTING else self._tries.failed()
             if wait_s is None:
                 raise error if isinstance(error, ServiceError) else kafka_error(self._settings.kafka, error) from None
+            self._trouble = f"frames can't be read: {error}"
             log.warning("polling failed, trying again in %.1f s: %s", wait_s, error)
             stopping.wait(wait_s)
 
     def _wait_for(self, what: str) -> None:
-        self.not_ready = what
+        self._not_ready = what
 
     def _skip(self, entry: Entry, reason: GapReason, detail: str) -> None:
         self._ledger.finish(entry, reason, detail)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_consumer, kafka_error, poll_group, topic_missing
+from streamer.broker import connect_consumer, kafka_error, poll_group, topic_missing, why_unheard
 from streamer.errors import UsageError
 from streamer.records.stream import StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
@@ -68,6 +68,10 @@ class Assignment:
         if not self._consumer.partitions_for_topic(names.streams):  # also: without them it would join for nothing
             raise topic_missing(self._kafka, names.streams)
         self._consumer.subscribe([names.streams], listener=_listener(self))
+
+    def why_unheard(self) -> str | None:
+        """Why no definitions come, if Kafka does not answer; from any thread."""
+        return why_unheard(self._consumer) if self._consumer is not None else None
 
     def poll(self, timeout_ms: int) -> dict[str, Defined]:
         """Takes in what is new; returns all streams that are ours now.

@@ -38,7 +38,8 @@ class Supervisor:
         self._sizes = NetworkSizes(settings.kafka)
         self._serving = Serving(settings, self._publisher, self._sizes, self._finished)
         self._lag = ReaderLag(settings, self._waiting)
-        self._server = TelemetryServer(settings.telemetry, self._publisher.why_not_ready)
+        self._assignment: Assignment | None = None
+        self._server = TelemetryServer(settings.telemetry, self._why_not_ready)
 
     def run_group(self, stopping: threading.Event) -> None:
         """Serves this process's share of all managed streams until `stopping`.
@@ -47,7 +48,7 @@ class Supervisor:
             StreamerError: Kafka is out of reach at the start, or refuses us; or publishing failed by a fault of ours.
         """
         with self._running():
-            assignment = Assignment(self._settings.kafka, self._serving.leave)
+            self._assignment = assignment = Assignment(self._settings.kafka, self._serving.leave)
             assignment.open()
             self._started()
             try:
@@ -98,6 +99,11 @@ class Supervisor:
             self._server.close()
             self._sizes.close()
             self._publisher.close(Deadline(2))
+
+    def _why_not_ready(self) -> str | None:
+        # Without a frame to publish, what the group's coordinator answers is all that tells.
+        why = self._publisher.why_not_ready()
+        return why or (self._assignment.why_unheard() if self._assignment else None)
 
     def _all_over(self, wanted: Mapping[str, Defined]) -> bool:
         runners = self._serving.runners

@@ -34,6 +34,8 @@ T = TypeVar("T")
 PROBE_STEP_S = 5.0
 RETRY_S = 0.2
 QUIET_S = 2.0
+UNHEARD_S, _HEARTBEATS = 5.0, 3
+"""A member of a group whose heartbeats have no answer for so long, and so many of them, is cut off."""
 LITTLE_AT_ONCE = {"max_partition_fetch_bytes": 256 << 10, "max_poll_records": 200}
 """Options of consumers that read a log after a take-over: what they take at once, their process keeps for good."""
 
@@ -110,6 +112,17 @@ def poll_group(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "P
     if coordinator._join_task is not None and not isinstance(coordinator._join_task, _Join):
         coordinator._join_task = _Join(coordinator._join_task)
     return poll(consumer, timeout_ms, **options)
+
+
+def why_unheard(consumer: "KafkaConsumer") -> str | None:
+    """Why a member of a group does no work: its coordinator answers nothing. None: it does. From any thread.
+
+    It can't be told from what `poll` brings: in an outage that is nothing, and no error.
+    """
+    heartbeat = consumer._coordinator.heartbeat  # no public way (kafka-python 3.0.12)
+    silent_s = time.monotonic() - max(heartbeat.last_receive, heartbeat.last_reset)
+    limit_s = max(UNHEARD_S, _HEARTBEATS * heartbeat.config["heartbeat_interval_ms"] / 1000)
+    return f"Kafka has not answered for {silent_s:.0f} s" if silent_s > limit_s else None
 
 
 class _Join:

@@ -73,7 +73,6 @@ class Wanted:
             options={name: value for name, value in asdict(options).items() if name not in ("best", "most")},
         )
 
-
     def usable(self, plan: Plan) -> bool:
         """Whether the library loads it: a version-compatible one goes from older versions to newer ones only."""
         return not is_newer(plan.builder, self.library.version)

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -93,6 +94,26 @@ def metrics_of(running: Process) -> str:
     with urlopen(f"{address_of(running)}/metrics") as answer:
         text: str = answer.read().decode()
     return text
+
+
+def readiness_of(running: Process) -> str:
+    """What /readyz answers."""
+    try:
+        with urlopen(f"{address_of(running)}/readyz") as answer:
+            return str(answer.read().decode().strip())
+    except HTTPError as error:
+        return str(error.read().decode().strip())
+
+
+def test_a_producer_without_a_stream_is_not_ready_either_while_kafka_does_not_answer(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with process(settings, tmp_path / "log", "produce", "--port", "0") as idle:
+        eventually(lambda: "waiting for streams" in idle.said, "it has started")
+        eventually(lambda: readiness_of(idle) == "ready", "it is ready")
+        with broker_frozen(settings):
+            eventually(lambda: readiness_of(idle).startswith("Kafka has not answered for"), "it says why not")
+        eventually(lambda: readiness_of(idle) == "ready", "it is ready again")
 
 
 def counted_frames(running: Process, what: str) -> float:

@@ -1,17 +1,22 @@
 """A worker between a real Kafka and a real Redis: what it writes for what it is given."""
 
+import re
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
+from kafka.errors import KafkaTimeoutError
 
+from consumers import commit
 from consumers.state import StateReader
 from streamer.errors import StreamerError, UsageError
 from streamer.mirror import Keys, connect_redis
 from streamer.records import EndHeader, FrameId
 from streamer.results import Events
 from streamer.topics import topic_names
+from tests.integration.producer_rig import broker_frozen
 from tests.integration.worker_rig import (
     DOOR,
     Rig,
@@ -246,6 +251,36 @@ def test_pictures_too_small_for_the_model_are_refused_unless_allowed(rig: Rig, t
         rig.put(EndHeader("a", FrameId(2, 1), 1))
         rows = rig.detections(lambda rows: len(rows) >= 4)
     assert outline(rows, "a")[2:] == ["0", "1 end"]
+
+
+def test_a_worker_is_not_ready_while_kafka_does_not_answer(rig: Rig) -> None:
+    rig.define("a")
+    with running(rig.settings) as worker:
+        rig.put(header("a", 0))
+        rig.detections(lambda rows: len(rows) == 1)
+        assert worker.not_ready is None
+        with broker_frozen(rig.settings):
+            wait_until(lambda: re.fullmatch(r"Kafka has not answered for \d+ s", worker.not_ready or ""))
+        wait_until(lambda: worker.not_ready is None)
+
+
+def test_a_worker_whose_commits_fail_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = [True]
+    send = commit.send_offsets
+
+    def send_offsets(*arguments: Any) -> None:
+        if failing:
+            raise KafkaTimeoutError("not in time")
+        send(*arguments)
+
+    monkeypatch.setattr(commit, "send_offsets", send_offsets)
+    rig.define("a")
+    with running(rig.settings) as worker:
+        rig.put(header("a", 0))
+        wait_until(lambda: worker.not_ready == "results can't be committed: KafkaTimeoutError: not in time")
+        failing.clear()
+        rig.detections(lambda rows: len(rows) == 1)
+        wait_until(lambda: worker.not_ready is None)
 
 
 def test_a_pipeline_has_one_model(rig: Rig, tmp_path: Path) -> None:

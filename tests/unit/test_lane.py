@@ -17,7 +17,7 @@ from consumers.ledger import Ledger
 from consumers.motion_gate import MotionGate
 from consumers.positions import Positions
 from engines.detector import Detector, open_detector
-from streamer.records import DeadCause, FrameHeader, FrameId, Result
+from streamer.records import DeadCause, FrameHeader, FrameId, GapReason, Result
 from streamer.settings import DetectSettings
 
 SIDE = 64
