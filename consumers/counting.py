@@ -5,6 +5,7 @@ from collections import Counter
 
 from consumers import metrics
 from consumers.entry import Batch
+from consumers.stream_ages import STREAM_AGES
 from streamer.records import Event, Gap, Result
 
 _STAGES = ("transport", "wait", "decode", "detect")
@@ -14,7 +15,6 @@ def count(batch: Batch, pipeline: str) -> None:
     """Counts a batch whose records are committed."""
     frames: Counter[tuple[str, str]] = Counter()
     objects: Counter[str] = Counter()
-    ages: dict[str, float] = {}
     now_ms = time.time_ns() // 1_000_000
     age = metrics.AGE.labels(pipeline)
     stages = {name: metrics.STAGE.labels(pipeline, name) for name in _STAGES}
@@ -22,8 +22,7 @@ def count(batch: Batch, pipeline: str) -> None:
         if isinstance(record, Result):
             frames[record.stream, "result"] += 1
             objects.update(found.type for found in record.objects)
-            ages[record.stream] = max(now_ms - record.captured_ms, 0) / 1000
-            age.observe(ages[record.stream])
+            age.observe(max(now_ms - record.captured_ms, 0) / 1000)
             for name, ms in record.latency_ms.items():
                 stages[name].observe(max(ms, 0) / 1000)
         elif isinstance(record, Event):
@@ -34,8 +33,7 @@ def count(batch: Batch, pipeline: str) -> None:
         metrics.FRAMES.labels(pipeline, stream, outcome).inc(number)
     for kind, number in objects.items():
         metrics.OBJECTS.labels(pipeline, kind).inc(number)
-    for stream, seconds in ages.items():
-        metrics.STREAM_AGE.labels(pipeline, stream).set(seconds)
+    STREAM_AGES.committed(batch, pipeline)
     for entry in batch.dead:
         if entry.dead is not None:
             metrics.DEAD.labels(pipeline, entry.dead.cause.value).inc()

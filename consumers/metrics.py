@@ -16,9 +16,6 @@ STAGE = Histogram("streamer_detect_stage_seconds", "time per frame and stage", [
 AGE = Histogram(
     "streamer_detect_age_seconds", "capture to commit, by the producer's clock", ["pipeline"], buckets=_LATENCY
 )
-STREAM_AGE = Gauge(
-    "streamer_detect_stream_age_seconds", "age of the newest result when committed", ["pipeline", "stream"]
-)
 WAITING = Gauge("streamer_detect_waiting_frames", "frames that wait for a lane", ["pipeline"])
 UNCOMMITTED = Gauge("streamer_detect_uncommitted_frames", "frames between poll and commit", ["pipeline"])
 PARTITIONS = Gauge("streamer_detect_partitions", "partitions of frames that this worker has", ["pipeline"])

@@ -20,6 +20,7 @@ from consumers.mirror import Mirror
 from consumers.motion_gate import MotionGate
 from consumers.opening import open_watched
 from consumers.pipeline import Membership
+from consumers.stream_ages import STREAM_AGES
 from consumers.tracking.settings import TrackingSettings
 from consumers.treatment import Treatments
 from engines.progress import BuildStopped
@@ -91,6 +92,7 @@ class Worker:
 
     def _start(self, stopping: threading.Event, replace_model: bool) -> None:
         detect = self._settings.detect
+        STREAM_AGES.watch(self._pipeline, self._ledger.owns)
         detectors = open_watched(detect, stopping, self._wait_for)
         GPUS.watch(detectors)
         self._followers.classes = detectors[0].model.classes
@@ -158,6 +160,7 @@ class Worker:
             self._committer.join(deadline.remaining())
         if self._mirror.is_alive():
             self._mirror.stop(deadline.remaining())
+        STREAM_AGES.unwatch(self._pipeline, self._ledger.owns)
         self._treatments.close()
         self._membership.close()
         log.info("pipeline %s: stopped", self._pipeline)

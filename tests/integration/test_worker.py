@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from kafka.errors import KafkaTimeoutError
+from prometheus_client import REGISTRY
 
 from consumers import commit
 from consumers.state import StateReader
@@ -262,6 +263,18 @@ def test_a_worker_is_not_ready_while_kafka_does_not_answer(rig: Rig) -> None:
         with broker_frozen(rig.settings):
             wait_until(lambda: re.fullmatch(r"Kafka has not answered for \d+ s", worker.not_ready or ""))
         wait_until(lambda: worker.not_ready is None)
+
+
+def test_the_age_of_a_stream_s_results_is_told_by_the_worker_that_has_it(rig: Rig) -> None:
+    def age() -> float | None:
+        return REGISTRY.get_sample_value("streamer_detect_stream_age_seconds", {"pipeline": "main", "stream": "aged"})
+
+    rig.define("aged")
+    with running(rig.settings):
+        rig.put(header("aged", 0, age_ms=5_000))
+        wait_until(age)
+        assert (age() or 0) > 5
+    assert age() is None
 
 
 def test_a_worker_whose_commits_fail_says_so(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

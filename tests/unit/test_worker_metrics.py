@@ -1,21 +1,26 @@
 """What a worker says on /metrics of what it has committed."""
 
 import time
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 from prometheus_client import REGISTRY
 
+from consumers import stream_ages
 from consumers.counting import count
 from consumers.entry import Batch, Entry, Row
+from consumers.stream_ages import STREAM_AGES
 from streamer.records import (
     BBox,
     DeadCause,
     Death,
     DetectedObject,
     Detection,
+    End,
     Event,
     EventKind,
+    FrameHeader,
     FrameId,
     Gap,
     GapReason,
@@ -68,7 +73,65 @@ def test_what_is_committed_is_counted_by_stream_outcome_and_type() -> None:
     assert sample("events_total", pipeline=pipeline, stream="b", kind="new") == 1
     assert sample("dead_frames_total", pipeline=pipeline, cause="stranger") == 1
     assert sample("age_seconds_count", pipeline=pipeline) == 4
-    assert sample("stream_age_seconds", pipeline=pipeline, stream="a") == pytest.approx(2, abs=1)
+
+
+class Ages:
+    """Commits frames of partitions 0 and 1, and asks /metrics how old results are when the clock stands at `now`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pipeline, self.owned, self.now = uuid4().hex, {0, 1}, 100.0
+        monkeypatch.setattr(stream_ages.time, "time_ns", lambda: int(self.now * 1e9))
+
+    def owns(self, partition: int) -> bool:
+        return partition in self.owned
+
+    def commit(self, stream: str, at: float, outcome: GapReason | End | None = None, partition: int = 0) -> None:
+        """A frame that was captured `at`, with a result unless something else came of it."""
+        header = FrameHeader(stream, FrameId(1, 0), int(at * 1000), 0, 8, 8, 8, 8, (1, 0, 0, 0, 1, 0))
+        entry = Entry(partition, 0, None, header, b"", 0)
+        entry.outcome = outcome or result(self.pipeline, stream, 0)
+        count(Batch(None, entries=[entry]), self.pipeline)
+
+    def of(self, stream: str) -> float | None:
+        return REGISTRY.get_sample_value(
+            "streamer_detect_stream_age_seconds", {"pipeline": self.pipeline, "stream": stream}
+        )
+
+
+@pytest.fixture
+def ages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ages]:
+    ages = Ages(monkeypatch)
+    STREAM_AGES.watch(ages.pipeline, ages.owns)
+    yield ages
+    STREAM_AGES.unwatch(ages.pipeline, ages.owns)
+    assert ages.of("a") is None
+
+
+def test_the_age_of_results_grows_while_nothing_is_committed(ages: Ages) -> None:
+    ages.commit("a", 98)
+    assert ages.of("a") == pytest.approx(2)
+    ages.now += 60
+    assert ages.of("a") == pytest.approx(62)
+    ages.commit("a", 159)
+    assert ages.of("a") == pytest.approx(1)
+    ages.commit("a", 161)  # by a clock that runs ahead of ours
+    assert ages.of("a") == 0
+
+
+def test_a_frame_that_was_spared_is_as_good_as_a_result_and_one_that_was_skipped_is_not(ages: Ages) -> None:
+    ages.commit("a", 90)
+    ages.commit("a", 99, GapReason.UNCHANGED)
+    ages.commit("a", 100, GapReason.STALE)
+    assert ages.of("a") == pytest.approx(1)
+
+
+def test_a_run_that_is_over_and_a_partition_that_went_away_have_no_age(ages: Ages) -> None:
+    ages.commit("a", 98)
+    ages.commit("b", 98, partition=1)
+    ages.commit("a", 99, End(ages.pipeline, "a", FrameId(1, 1), 99_000))
+    assert (ages.of("a"), ages.of("b")) == (None, pytest.approx(2))
+    ages.owned.remove(1)
+    assert ages.of("b") is None
 
 
 @pytest.mark.parametrize(("stage", "seconds"), [("transport", 0), ("wait", 0.004), ("decode", 0.002), ("detect", 0.06)])
