@@ -2,6 +2,8 @@
 
 import re
 import tomllib
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,28 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILES = sorted((ROOT / "deploy").glob("Dockerfile.*"))
+
+
+# As their metadata say: without CUDA's headers, or NVIDIA's own index, they can't be installed.
+FOREIGN = {
+    "pycuda": ("mako", "platformdirs", "pytools"),
+    "pytools": ("platformdirs", "siphash24", "typing-extensions"),
+    "mako": ("markupsafe",),
+    "tensorrt": ("tensorrt-cu13",),
+    "tensorrt-cu13": ("tensorrt-cu13-bindings", "tensorrt-cu13-libs"),
+    "tensorrt-cu13-libs": ("nvidia-cuda-runtime",),
+}
+
+
+def needed_by(package: str) -> Iterable[str]:
+    """What is installed with it; nothing where it isn't installed here."""
+    if package in FOREIGN:
+        return FOREIGN[package]
+    try:
+        found = [Requirement(text) for text in metadata.requires(package) or ()]
+    except metadata.PackageNotFoundError:
+        return ()
+    return [canonicalize_name(each.name) for each in found if not each.marker or each.marker.evaluate({"extra": ""})]
 
 
 def pins() -> dict[str, str]:
@@ -30,6 +54,17 @@ def requirements() -> list[Requirement]:
 def test_each_package_has_a_version_that_is_allowed(requirement: Requirement) -> None:
     version = pins()[canonicalize_name(requirement.name)]
     assert requirement.specifier.contains(version, prereleases=True)
+
+
+def test_what_comes_with_them_has_a_version_too() -> None:
+    found: set[str] = set()
+    left: list[str] = [canonicalize_name(each.name) for each in requirements()]
+    while left:
+        package = left.pop()
+        left += [other for other in needed_by(package) if other not in found]
+        found.add(package)
+    assert len(found) > len(requirements())
+    assert found - set(pins()) == set()
 
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.suffix)
