@@ -48,14 +48,47 @@ def consumer_of(bootstrap: str, topic: str) -> KafkaConsumer:
 
 
 def read_log(bootstrap: str, topic: str) -> list[Row]:
-    """Every committed record of a topic, in order per partition."""
-    rows: list[Row] = []
+    """Every committed record of a topic of results, in order per partition."""
+    return [Row(r.partition, r.key.decode(), r.value, r.timestamp) for r in _records(bootstrap, topic)]
+
+
+def _records(bootstrap: str, topic: str) -> list[Any]:
+    found: list[Any] = []
     with closing(consumer_of(bootstrap, topic)) as consumer:
         ends = consumer.end_offsets(list(consumer.assignment()))
         while any(consumer.position(partition) < end for partition, end in ends.items()):
-            for partition, records in consumer.poll(timeout_ms=200).items():
-                rows += [Row(partition.partition, r.key.decode(), r.value, r.timestamp) for r in records]
-    return rows
+            for records in consumer.poll(timeout_ms=200).values():
+                found += records
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A record of topic `frames.dead`. partition, offset: where it was on `frames`."""
+
+    cause: str
+    partition: int
+    offset: int
+
+
+def read_dead(bootstrap: str, topic: str) -> list[Dead]:
+    """Every committed one."""
+    return [
+        Dead(said["dead_cause"].decode(), int(said["dead_partition"]), int(said["dead_offset"]))
+        for said in (dict(record.headers) for record in _records(bootstrap, topic))
+    ]
+
+
+def read_definitions(bootstrap: str, topic: str) -> dict[str, Any]:
+    """What topic `streams` says last of each stream that there is."""
+    last = {record.key.decode(): record.value for record in _records(bootstrap, topic)}
+    return {stream: json.loads(value) for stream, value in last.items() if value is not None}
+
+
+def read_keys(url: str, prefix: str) -> list[str]:
+    """The names of all that Redis holds under a prefix."""
+    with redis.Redis.from_url(url) as client:
+        return sorted(key.decode() for key in client.scan_iter(f"{prefix}*"))
 
 
 def read_redis(url: str, keys: Mapping[str, str]) -> dict[str, list[tuple[str, bytes]]]:

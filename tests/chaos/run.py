@@ -8,16 +8,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.checker import Verdict
 from tests.chaos.plan import Fault, faults
 from tests.chaos.scene import Scene, scene
 from tests.chaos.supervised import Supervised, listens
+from tests.chaos.verdict import Verdict
 
 RECOVERED_S = 30.0
 STARTED_S = 90.0
 SETTLED_S = 15.0
 CAUGHT_UP_S = 90.0
 PROMISED_S = 10.0
+UPSET_S = 15.0
+"""For so long after it woke up a producer may not know yet what became of its streams."""
 _PROMISED = ("worker kill", "broker kill", "broker freeze")
 
 Say = Callable[[str], None]
@@ -77,6 +79,9 @@ def inflict(stage: Scene, fault: Fault) -> Recovery:
     began, at = time.monotonic(), time.strftime("%H:%M:%S")
     runs_again = _break(stage, fault, victim)
     since = runs_again if fault.victim in stage.ports else began
+    if fault.victim == "broker" or (fault.victim == "producer" and fault.frozen_s is not None):
+        now_ms = time.time() * 1000
+        stage.upsets.append((now_ms - (runs_again - began) * 1000, now_ms + UPSET_S * 1000))
     deadline = max(since + RECOVERED_S, time.monotonic() + 1)
     stage.until(lambda: _complete(stage), deadline - time.monotonic())
     times = [arrivals.complete_at for arrivals in (stage.committed, stage.mirrored)]

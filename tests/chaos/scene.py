@@ -16,22 +16,27 @@ from streamer.topics import topic_names
 from streamer.topics_admin import create_topics
 from tests.chaos import supervised
 from tests.chaos.arrivals import Arrivals, CommittedReader, RedisReader
-from tests.chaos.checker import Verdict, check_detections, check_events, check_latest, check_redis
 from tests.chaos.journal import Journal
-from tests.chaos.logs import read_latest, read_log, read_redis, shares
+from tests.chaos.judge import PIPELINE, judge
+from tests.chaos.logs import shares
 from tests.chaos.supervised import Supervised
+from tests.chaos.verdict import Verdict
 from tests.integration.producer_rig import make_clip
 from tests.integration.worker_rig import make_model
 
-PIPELINE = "main"
 REPLICAS = 2
+ROUND_FRAMES = 100
 _TICK_S = 0.02
 _START_S = 90
 
 
 @dataclass
 class Scene:
-    """What runs, and who watches it. committed, mirrored: new results on Kafka, in Redis."""
+    """What runs, and who watches it.
+
+    committed, mirrored: new results on Kafka, in Redis. rounds: how many frames each file has. upsets: see
+    Circumstances.
+    """
 
     settings: Settings
     streams: list[str]
@@ -40,6 +45,8 @@ class Scene:
     committed: Arrivals
     mirrored: Arrivals
     ports: dict[str, int]
+    rounds: dict[str, int]
+    upsets: list[tuple[float, float]] = field(default_factory=list)
     retired: list[Supervised] = field(default_factory=list)
 
     def watch(self) -> None:
@@ -80,22 +87,7 @@ class Scene:
 
     def judge(self) -> Verdict:
         """What Kafka and Redis hold now, against the journal."""
-        verdict, now_ms = Verdict(), round(time.time() * 1000)
-        kafka, redis = self.settings.kafka.bootstrap_servers, self.settings.redis
-        names, keys = topic_names(self.settings.kafka), Keys(redis.prefix)
-        detections, events = read_log(kafka, names.detections), read_log(kafka, names.events)
-        check_detections(verdict, self.journal.frames, detections)
-        check_events(verdict, events)
-        latest = read_latest(redis.url, {stream: keys.latest(PIPELINE, stream) for stream in self.streams})
-        for rows, key in ((detections, keys.detections), (events, keys.events)):
-            held = read_redis(redis.url, {stream: key(PIPELINE, stream) for stream in self.streams})
-            for stream in self.streams:
-                own = [row for row in rows if row.key == stream]
-                since_ms = now_ms - redis.max_age_s * 1000
-                check_redis(verdict, key("", stream), own, held[stream], since_ms, redis.max_records)
-        for stream in self.streams:
-            check_latest(verdict, stream, [row for row in detections if row.key == stream], latest[stream])
-        return verdict
+        return judge(self.settings, self.journal, self.rounds, self.upsets)
 
 
 @contextmanager
@@ -122,11 +114,11 @@ def scene(folder: Path, count: int = 8) -> Iterator[Scene]:
         ports = {"broker": kafka_port, "redis": redis_port}
         _wait(lambda: all(map(supervised.listens, ports.values())), "Kafka and Redis do not answer")
         create_topics(settings)
-        streams = _define(settings, folder, count)
+        streams, rounds = _define(settings, folder, count)
         processes = _services(folder, found)
         for process in processes.values():
             stack.callback(process.stop)
-        stage = _watched(settings, streams, servers | processes, ports, stack)
+        stage = _watched(settings, streams, servers | processes, ports, rounds, stack)
         for process in processes.values():
             process.start()
         if not stage.until(lambda: not stage.committed.missing() and not stage.mirrored.missing(), _START_S):
@@ -142,9 +134,12 @@ def _wait(condition: Callable[[], bool], otherwise: str) -> None:
         time.sleep(_TICK_S)
 
 
-def _define(settings: Settings, folder: Path, count: int) -> list[str]:
-    """Half of them files, again and again, of which every frame counts; half live, of both other treatments."""
-    clip = make_clip(folder / "clip.avi", frames=100, fps=5)
+def _define(settings: Settings, folder: Path, count: int) -> tuple[list[str], dict[str, int]]:
+    """Half of them files, again and again, of which every frame counts; half live, of both other treatments.
+
+    Returns their names, and how many frames the files have.
+    """
+    clip = make_clip(folder / "clip.avi", frames=ROUND_FRAMES, fps=5)
     zone = {"name": "middle", "points": [[10, 10], [54, 10], [54, 40], [10, 40]]}
     file = {"source": str(clip), "loop": True, "freshness": "every", "track": True, "zones": [zone]}
     live = {"source": "synthetic:?size=96x64&fps=5"}
@@ -158,7 +153,7 @@ def _define(settings: Settings, folder: Path, count: int) -> list[str]:
     }
     values = {name: definition.to_json() for name, definition in definitions.items()}
     write_definitions(settings.kafka, topic_names(settings.kafka).streams, values)
-    return list(values)
+    return list(values), {name: ROUND_FRAMES for name, one in definitions.items() if one.loop}
 
 
 def _services(folder: Path, found: dict[str, dict[str, Any]]) -> dict[str, Supervised]:
@@ -175,7 +170,12 @@ def _services(folder: Path, found: dict[str, dict[str, Any]]) -> dict[str, Super
 
 
 def _watched(
-    settings: Settings, streams: list[str], processes: dict[str, Supervised], ports: dict[str, int], stack: ExitStack
+    settings: Settings,
+    streams: list[str],
+    processes: dict[str, Supervised],
+    ports: dict[str, int],
+    rounds: dict[str, int],
+    stack: ExitStack,
 ) -> Scene:
     kafka, names = settings.kafka.bootstrap_servers, topic_names(settings.kafka)
     keys = {stream: Keys(settings.redis.prefix).latest(PIPELINE, stream) for stream in streams}
@@ -189,4 +189,4 @@ def _watched(
     for reader in readers:
         reader.start()
         stack.callback(reader.stop)
-    return Scene(settings, streams, processes, journal, committed, mirrored, ports)
+    return Scene(settings, streams, processes, journal, committed, mirrored, ports, rounds)

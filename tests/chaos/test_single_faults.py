@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from streamer.mirror import Keys
 from streamer.records import EndHeader, FrameId
 from streamer.settings import Settings, load
 from streamer.stack.ports import free_ports
 from streamer.topics import topic_names
 from streamer.topics_admin import create_topics
 from tests.chaos import supervised
-from tests.chaos.checker import Verdict, check_detections, check_redis
-from tests.chaos.journal import Frame, Journal
-from tests.chaos.logs import read_log, read_redis
+from tests.chaos.journal import Journal
+from tests.chaos.judge import judge
 from tests.chaos.proxy import Proxy
+from tests.chaos.verdict import Verdict
 from tests.integration.producer_rig import eventually
 from tests.integration.worker_rig import Rig, ends, header, jpeg, make_model, running
 
@@ -32,25 +31,13 @@ def rig(settings: Settings, tmp_path: Path) -> Iterator[Rig]:
     rig.close()
 
 
-def journal(settings: Settings) -> dict[str, list[Frame]]:
-    """What is on topic `frames` now, by stream."""
+def verdict_of(settings: Settings) -> Verdict:
+    """On everything that Kafka and Redis hold."""
     journal = Journal(settings.kafka.bootstrap_servers, topic_names(settings.kafka).frames)
     journal.start()
     eventually(journal.has_read_all, "everything is noted")
     journal.stop()
-    return journal.frames
-
-
-def verdict_of(settings: Settings) -> Verdict:
-    """On everything that Kafka and Redis hold."""
-    verdict, streams = Verdict(), journal(settings)
-    rows = read_log(settings.kafka.bootstrap_servers, topic_names(settings.kafka).detections)
-    check_detections(verdict, streams, rows)
-    keys = {stream: Keys(settings.redis.prefix).detections("main", stream) for stream in streams}
-    for stream, held in read_redis(settings.redis.url, keys).items():
-        own = [row for row in rows if row.key == stream]
-        check_redis(verdict, stream, own, held, since_ms=0, most=settings.redis.max_records)
-    return verdict
+    return judge(settings, journal)
 
 
 def becomes_clean(settings: Settings) -> Verdict:
