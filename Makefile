@@ -16,7 +16,7 @@ TEST_SERVICES := python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav redis-server g++
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fuzz bench test-gpu bench-gpu services clean
+.PHONY: help install demo test lint fuzz bench chaos soak test-gpu bench-gpu services clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ bench: $(VENV)/.tested ## what the service costs over the plainest loop: CLIP=cl
 	@test -n "$(CLIP)" -a -n "$(MODEL)" || { echo "which clip and detector? make bench CLIP=clip.mp4 MODEL=detector.onnx"; exit 2; }
 	$(BIN)/python -m tests.bench --clip "$(CLIP)" --model "$(MODEL)"
 
-chaos: $(VENV)/.tested ## kill -9 and SIGSTOP at random, and a verdict, into build/chaos.json: SEED=1 MINUTES=30 or FAULTS=100
+chaos: $(VENV)/.tested ## kill -9 and SIGSTOP at random: FAULTS=100; all that can break: MINUTES=30; into build/chaos.json: SEED=1
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS))
 
 soak: $(VENV)/.tested ## many streams and faults for long: does anything grow? into build/soak.json: MINUTES=60

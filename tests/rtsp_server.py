@@ -1,12 +1,14 @@
 """A looping RTSP camera for tests. Runs under the system's Python, where GStreamer's bindings are.
 
-    /usr/bin/python3 rtsp_server.py CLIP.mp4 [--then CLIP.mp4] [--port N] [--user U --password P --auth basic|digest]
+    /usr/bin/python3 rtsp_server.py CLIP.mp4 [--then CLIP.mp4] [--or CLIP.mp4] [--port N]
+        [--user U --password P --auth basic|digest]
 
-Serves the H.264 of CLIP, or of both by turns, at rtsp://127.0.0.1:PORT/live without transcoding it; prints the port
-when ready.
+Serves the H.264 of CLIP, with --then of both by turns, with --or of the other after each SIGUSR1, at
+rtsp://127.0.0.1:PORT/live without transcoding it; prints the port when ready.
 """
 
 import argparse
+import signal
 
 import gi
 
@@ -18,7 +20,7 @@ from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
 LAUNCH = (
-    f'( appsrc name=src is-live=false format=time max-bytes=400000 caps="{CAPS}" '
+    f'( appsrc name=src is-live=false format=time max-bytes=%d caps="{CAPS}" '
     "! identity sync=true ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 )"
 )
 
@@ -51,20 +53,27 @@ def read_all(clips):
 
 
 class Loop:
-    """Feeds every client from the clip's start."""
+    """Feeds every client from a clip's start. clips: of which the first is shown, and the next after `change`."""
 
-    def __init__(self, units, span):
-        self.units, self.span = units, span
+    def __init__(self, clips):
+        self.clips, self.shown = clips, 0
+
+    def change(self):
+        self.shown = (self.shown + 1) % len(self.clips)
+        return GLib.SOURCE_CONTINUE
 
     def configure(self, _factory, media):
-        state = {"next": 0}
+        state = {"clip": self.shown, "next": 0, "start": 0}
         media.get_element().get_by_name("src").connect("need-data", self.push, state)
 
     def push(self, source, _length, state):
-        rounds, number = divmod(state["next"], len(self.units))
-        data, pts, dts = self.units[number]
+        units, span = self.clips[state["clip"]]
+        if state["next"] == len(units):
+            state.update(clip=self.shown, next=0, start=state["start"] + span)
+            units, span = self.clips[state["clip"]]
+        data, pts, dts = units[state["next"]]
         buffer = Gst.Buffer.new_wrapped(data)
-        buffer.pts, buffer.dts = pts + rounds * self.span, dts + rounds * self.span
+        buffer.pts, buffer.dts = pts + state["start"], dts + state["start"]
         state["next"] += 1
         source.emit("push-buffer", buffer)
 
@@ -90,18 +99,24 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("clip")
     parser.add_argument("--then", action="append", default=[])
+    parser.add_argument("--or", dest="other")
     parser.add_argument("--port", default="0")
     parser.add_argument("--user")
     parser.add_argument("--password")
     parser.add_argument("--auth", choices=("basic", "digest"), default="basic")
     arguments = parser.parse_args()
     Gst.init(None)
-    loop = Loop(*read_all([arguments.clip, *arguments.then]))
+    clips = [read_all([arguments.clip, *arguments.then])]
+    if arguments.other:
+        clips.append(read_all([arguments.other]))
+    loop = Loop(clips)
+    GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGUSR1, loop.change)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(arguments.port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(LAUNCH)
+    # A change is seen when what was pushed before it is over.
+    factory.set_launch(LAUNCH % (4_000 if arguments.other else 400_000))
     factory.set_shared(False)
     factory.connect("media-configure", loop.configure)
     if arguments.user:

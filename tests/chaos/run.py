@@ -1,125 +1,40 @@
-"""The mixed run: fault after fault, each recovery measured, and at the end the checker's verdict."""
+"""The run: fault after fault, each recovery measured, and at the end the checker's verdict."""
 
-import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from tests.chaos.plan import Fault, faults
-from tests.chaos.scene import Scene, scene
-from tests.chaos.supervised import Supervised, listens
+from tests.chaos.inflict import Occasional, Recovery, inflict
+from tests.chaos.plan import Fault
+from tests.chaos.scene import Scene
 from tests.chaos.verdict import Verdict
 
-RECOVERED_S = 30.0
-STARTED_S = 90.0
-SETTLED_S = 15.0
 CAUGHT_UP_S = 90.0
 PROMISED_S = 10.0
-UPSET_S = 15.0
-"""For so long after it woke up a producer may not know yet what became of its streams."""
 _PROMISED = ("worker kill", "broker kill", "broker freeze")
 
 Say = Callable[[str], None]
+Ends = Mapping[str, list[int]]
+"""Exit statuses by process."""
 
 
-@dataclass(frozen=True)
-class Recovery:
-    """How long after a fault every stream had a new result, in seconds; None: not within RECOVERED_S.
+def run(stage: Scene, seed: int, planned: Iterable[Fault], minutes: float | None, say: Say) -> dict[str, Any]:
+    """Breaks things until there are no more faults or `minutes` are over; returns the report.
 
-    at: when the fault was, HH:MM:SS. of: which process. away_s: how long a server was away; of a broker's and Redis's
-    faults committed_s and mirrored_s count from when it answered again. idle: of a replica that had nothing to do, so
-    that nothing had to recover. load: processes that wanted to run on this machine then, the mean of a minute.
-    """
-
-    at: str
-    kind: str
-    of: str
-    away_s: float
-    committed_s: float | None
-    mirrored_s: float | None
-    idle: bool = False
-    load: float = 0.0
-
-
-def run(folder: Path, seed: int, count: int | None, minutes: float | None, say: Say) -> dict[str, Any]:
-    """Breaks things until `count` faults or `minutes` are over; returns the report.
-
-    Raises:
-        TimeoutError: the service does not even begin.
+    seed: that the faults were made of.
     """
     recoveries: list[Recovery] = []
-    with scene(folder) as stage:
-        say("running")
-        deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
-        for fault in islice(faults(seed), count):
-            if time.monotonic() > deadline:
-                break
-            recoveries.append(inflict(stage, fault))
-            say(_line(len(recoveries), recoveries[-1]))
-            stage.until(lambda: False, fault.pause_s)
-        verdict = settle(stage)
-        ended = {name: process.ended for name, process in stage.processes.items() if process.ended}
-        ended |= {process.name: process.ended for process in stage.retired if process.ended}
-    return report(seed, recoveries, verdict, ended)
-
-
-def inflict(stage: Scene, fault: Fault) -> Recovery:
-    """Breaks one process, and waits until every stream has new results, or RECOVERED_S."""
-    if fault.settled:
-        stage.until(Occasional(stage.are_settled), SETTLED_S)
-    replicas = stage.of(fault.victim)
-    victim = replicas[fault.choice % len(replicas)]
-    idle = len(replicas) > 1 and not stage.shares(fault.victim).get(victim.name)
-    # Whole milliseconds later: timestamps of frames have no more.
-    for arrivals in (stage.committed, stage.mirrored):
-        arrivals.expect(time.time() * 1000 + 1)
-    began, at = time.monotonic(), time.strftime("%H:%M:%S")
-    runs_again = _break(stage, fault, victim)
-    since = runs_again if fault.victim in stage.ports else began
-    if fault.victim == "broker" or (fault.victim == "producer" and fault.frozen_s is not None):
-        now_ms = time.time() * 1000
-        stage.upsets.append((now_ms - (runs_again - began) * 1000, now_ms + UPSET_S * 1000))
-    deadline = max(since + RECOVERED_S, time.monotonic() + 1)
-    stage.until(lambda: _complete(stage), deadline - time.monotonic())
-    times = [arrivals.complete_at for arrivals in (stage.committed, stage.mirrored)]
-    committed_s, mirrored_s = (None if moment is None else round(max(moment - since, 0), 2) for moment in times)
-    away_s, load = round(since - began, 2), round(os.getloadavg()[0], 1)
-    return Recovery(at, fault.kind, victim.name, away_s, committed_s, mirrored_s, idle, load)
-
-
-class Occasional:
-    """A condition that costs something: looked at twice a second."""
-
-    def __init__(self, condition: Callable[[], bool]) -> None:
-        self._condition, self._next = condition, 0.0
-
-    def __call__(self) -> bool:
-        """The condition, if it is looked at now; else False."""
-        if time.monotonic() < self._next:
-            return False
-        self._next = time.monotonic() + 0.5
-        return self._condition()
-
-
-def _break(stage: Scene, fault: Fault, victim: Supervised) -> float:
-    """Returns when the victim runs again; one that listens: when it answers."""
-    if fault.frozen_s is None:
-        victim.kill()
-        port = stage.ports.get(fault.victim)
-        if port is not None:
-            stage.until(lambda: listens(port), STARTED_S)
-    else:
-        victim.freeze()
-        stage.until(lambda: False, fault.frozen_s)
-        victim.wake()
-    return time.monotonic()
-
-
-def _complete(stage: Scene) -> bool:
-    return stage.committed.complete_at is not None and stage.mirrored.complete_at is not None
+    say("running")
+    deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
+    for fault in planned:
+        if time.monotonic() > deadline:
+            break
+        recoveries.append(inflict(stage, fault))
+        say(_line(len(recoveries), recoveries[-1]))
+        stage.until(lambda: False, fault.pause_s)
+    verdict = settle(stage)
+    return report(seed, recoveries, verdict, *stage.ended())
 
 
 def settle(stage: Scene) -> Verdict:
@@ -136,7 +51,9 @@ def settle(stage: Scene) -> Verdict:
     return stage.judge()
 
 
-def report(seed: int, recoveries: list[Recovery], verdict: Verdict, ended: dict[str, list[int]]) -> dict[str, Any]:
+def report(
+    seed: int, recoveries: list[Recovery], verdict: Verdict, ended: Ends, ended_in_outages: Ends
+) -> dict[str, Any]:
     """What is written to build/chaos.json."""
     by_kind: dict[str, list[Recovery]] = {}
     for recovery in recoveries:
@@ -149,6 +66,7 @@ def report(seed: int, recoveries: list[Recovery], verdict: Verdict, ended: dict[
         "not_recovered": sum(r.committed_s is None or r.mirrored_s is None for r in recoveries),
         "late": [asdict(r) for r in recoveries if r.kind in _PROMISED and _worst(r) > PROMISED_S],
         "ended_by_themselves": ended,
+        "ended_in_outages": ended_in_outages,
         "findings": verdict.findings,
         "each": [asdict(recovery) for recovery in recoveries],
     }

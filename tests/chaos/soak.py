@@ -20,9 +20,11 @@ from typing import Any
 
 import psutil
 
-from tests.chaos.plan import Fault
-from tests.chaos.run import inflict, settle
-from tests.chaos.scene import Scene, scene
+from tests.chaos.inflict import inflict
+from tests.chaos.plan import Fault, Victim
+from tests.chaos.run import settle
+from tests.chaos.scene import Scene
+from tests.chaos.staging import scene
 from tests.chaos.supervised import forget_settings
 
 GROWTH = 0.05
@@ -34,8 +36,11 @@ _WINDOWS = 5  # the first is for warming up; the last is set against the second
 
 
 _WORST = [
-    Fault(victim, 0, frozen_s, settled=True, pause_s=0)
-    for victim, frozen_s in (("broker", 9.0), ("redis", None), ("producer", 9.0), ("worker", 9.0), ("broker", 9.0))
+    Fault("broker", "freeze", lasts_s=9, settled=True),
+    Fault("redis", "kill", settled=True),
+    Fault("producer", "freeze", lasts_s=9, settled=True),
+    Fault("worker", "freeze", lasts_s=9, settled=True),
+    Fault("broker", "freeze", lasts_s=9, settled=True),
 ]
 """Before anything is measured: what the longest outage takes for its backlog is kept, and is no growth."""
 
@@ -117,11 +122,12 @@ def soak(folder: Path, seed: int, minutes: float, streams: int) -> dict[str, Any
 
 def _fault(chance: random.Random) -> Fault:
     """Of replicas, 0 is frozen and 1 killed or frozen; of servers, Redis is killed or frozen, the broker frozen."""
-    victim = chance.choice(("worker", "worker", "producer", "redis", "broker"))
+    victim: Victim = chance.choice(("worker", "worker", "producer", "redis", "broker"))
     choice = chance.randrange(2)
     kills = victim == "redis" or (victim != "broker" and choice == 1)
-    frozen_s = None if kills and chance.random() < 0.5 else chance.uniform(1, 9)
-    return Fault(victim, choice, frozen_s, settled=False, pause_s=0)
+    if kills and chance.random() < 0.5:
+        return Fault(victim, "kill", choice)
+    return Fault(victim, "freeze", choice, lasts_s=chance.uniform(1, 9))
 
 
 def _watch(stage: Scene, samples: dict[str, list[Sample]], seconds: float) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,18 @@ from streamer.stack.process import CONSOLE, launch, stop
 _RESTART_S = 0.5
 
 
+@dataclass(frozen=True)
+class End:
+    """Of a process, that nobody asked for, or not like that. at: by the monotonic clock."""
+
+    status: int
+    at: float
+
+
 class Supervised:
     """One process. Belongs to the main thread, with which it ends.
 
-    starts: how often it was started. ended: exit statuses of ends that nobody asked for.
+    starts: how often it was started. ended: ends that nobody asked for, or that were no clean ones.
     """
 
     def __init__(self, name: str, command: list[str], folder: Path) -> None:
@@ -31,7 +40,7 @@ class Supervised:
         self._ended_at: float | None = None
         self._killed = self._frozen = False
         self.starts = 0
-        self.ended: list[int] = []
+        self.ended: list[End] = []
 
     @property
     def pid(self) -> int:
@@ -51,14 +60,18 @@ class Supervised:
     def watch(self) -> None:
         """Starts it again, if it has ended."""
         assert self._process is not None
-        if self._process.poll() is None:
-            return
-        if self._ended_at is None:
-            self._ended_at = time.monotonic()
-            if not self._killed:
-                self.ended.append(self._process.returncode)
-        if time.monotonic() - self._ended_at > _RESTART_S:
+        self._look()
+        if self._ended_at is not None and time.monotonic() - self._ended_at > _RESTART_S:
             self.start()
+
+    def _look(self) -> None:
+        """Notes its end, if nobody asked for it."""
+        assert self._process is not None
+        if self._process.poll() is None or self._ended_at is not None:
+            return
+        self._ended_at = time.monotonic()
+        if not self._killed:
+            self.ended.append(End(self._process.returncode, self._ended_at))
 
     @property
     def runs(self) -> bool:
@@ -68,25 +81,39 @@ class Supervised:
     def kill(self) -> None:
         """As the kernel does when memory runs out."""
         assert self._process is not None
+        self._look()
         self._killed = True
         self._process.kill()
         self._process.wait()
 
     def freeze(self) -> None:
         """Stops it where it stands: it neither works nor closes a connection."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def wake(self) -> None:
         """After freeze."""
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it one."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        self._process.send_signal(number)
 
     def stop(self, timeout_s: float = 20) -> None:
         """Asks it to end; for good."""
         if self._process is not None:
             self.wake()
             stop(self._process, timeout_s)
+
+    def retire(self) -> None:
+        """The same, and holds it against it if it does not end as it should."""
+        assert self._process is not None
+        self._look()
+        if not self.runs:
+            return
+        self.stop()
+        if self._process.returncode:
+            self.ended.append(End(self._process.returncode, time.monotonic()))
 
 
 def forget_settings() -> None:
@@ -118,6 +145,16 @@ def broker(folder: Path, port: int, controller_port: int, extra: Mapping[str, st
     kafka_server.write_files(own, kafka_server.properties(port, controller_port, extra))
     kafka_server.format_storage(own, java, jars)
     return Supervised("broker", [*kafka_server.java_command(java, jars, 384, "kafka.Kafka"), "server.properties"], own)
+
+
+def behind(port: int, controller_port: int, cut_port: int, proxy_port: int) -> dict[str, str]:
+    """What a broker is told that is reached by some through a proxy, which passes on to `cut_port`."""
+    here = "127.0.0.1"
+    return {
+        "listeners": f"PLAINTEXT://{here}:{port},CUT://{here}:{cut_port},CONTROLLER://{here}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{here}:{port},CUT://{here}:{proxy_port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CUT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    }
 
 
 def mirror(folder: Path, port: int) -> Supervised:

@@ -1,30 +1,14 @@
 """A camera that changes its picture in mid-stream, dies and comes back: its stream goes on as one."""
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
-
 from streamer.settings import Settings
+from streamer.stack.ports import free_ports
+from tests.chaos.camera import CHANGE, SIZES, camera, h264
+from tests.chaos.supervised import listens
 from tests.conftest import need
 from tests.integration.producer_rig import eventually, first_times, process, published
 from tests.integration.rtsp_camera import available, running
-
-SIZES = [(96, 64), (160, 96)]
-
-
-def h264(path: Path, width: int, height: int) -> Path:
-    """A second of grey pictures."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("h264", rate=10, options={"preset": "ultrafast", "tune": "zerolatency", "g": "5"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.time_base = Fraction(1, 10)
-        for number in range(10):
-            picture = np.full((height, width, 3), 20 * number, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")))
-        container.mux(stream.encode(None))
-    return path
 
 
 def test_a_stream_goes_on_through_other_sizes_and_a_camera_s_death(settings: Settings, tmp_path: Path) -> None:
@@ -48,3 +32,25 @@ def test_a_stream_goes_on_through_other_sizes_and_a_camera_s_death(settings: Set
     assert len(first_times(records)) == len(records)
     assert len({epoch for epoch, _ in first_times(records)}) == 1
     assert set(sizes()) == set(SIZES)
+
+
+def test_a_camera_changes_its_size_when_it_is_told_to(settings: Settings, tmp_path: Path) -> None:
+    need(available(), "GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0)")
+    (port,) = free_ports((0,))
+    one = camera(tmp_path, port)
+
+    def sizes() -> list[tuple[int, int]]:
+        frames = published(settings).get("gate", [])
+        return list(dict.fromkeys((each.header.source_width, each.header.source_height) for each in frames))
+
+    one.start()
+    try:
+        eventually(lambda: listens(port), "it listens")
+        with process(settings, tmp_path / "log", "produce", f"rtsp://127.0.0.1:{port}/live", "--stream", "gate"):
+            eventually(lambda: sizes() == SIZES[:1], "pictures of one size come")
+            one.signal(CHANGE)
+            eventually(lambda: sizes() == SIZES, "and of the other")
+    finally:
+        one.stop()
+    records = published(settings)["gate"]
+    assert len({epoch for epoch, _ in first_times(records)}) == 1

@@ -1,6 +1,5 @@
 """One thing broken at a time, in a moment that the test chooses; the checker judges what is left."""
 
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,9 +17,10 @@ from tests.chaos import supervised
 from tests.chaos.journal import Journal
 from tests.chaos.judge import judge
 from tests.chaos.proxy import Proxy
+from tests.chaos.strange import put_by_a_jumping_clock, put_pictures, put_strangers
 from tests.chaos.verdict import Verdict
 from tests.integration.producer_rig import eventually
-from tests.integration.worker_rig import Rig, ends, header, jpeg, make_model, running
+from tests.integration.worker_rig import Rig, ends, header, make_model, running
 
 
 @pytest.fixture
@@ -46,51 +46,25 @@ def becomes_clean(settings: Settings) -> Verdict:
     return verdict_of(settings)
 
 
-def bomb(side: int = 60_000) -> bytes:
-    """30 kB that say they are a picture of 60,000 x 60,000 pixels."""
-    data = bytearray(jpeg(1))
-    start = data.index(b"\xff\xc0")
-    data[start + 5 : start + 9] = struct.pack(">HH", side, side)
-    return bytes(data) + bytes(30_000 - len(data))
-
-
 def test_bytes_that_are_no_pictures_cost_a_gap_each_and_nothing_else(rig: Rig) -> None:
     rig.define("a")
-    pictures: dict[int, bytes] = {
-        1: b"",
-        2: b"\xff\xd8\xff",
-        3: bytes(range(256)) * 100,
-        4: bomb(),
-        5: jpeg(5) + bytes(8 << 20),  # larger than any record may be that goes on to frames.dead
-        6: jpeg(6)[:-200],
-    }
     with running(rig.settings):
-        for number in range(8):
-            big = {"width": 60_000, "height": 60_000} if number == 4 else {}
-            rig.put(header("a", number, **big), pictures.get(number))
-        rig.put_raw(b"a", b"a stranger's", [("ce_type", b"somebody.else")])
-        rig.put_raw(b"", None, [("ce_type", b"streamer.frame.v1"), ("ce_epoch", b"1e999"), ("ce_sequence", b"-1")])
-        rig.put(EndHeader("a", FrameId(1, 8), 1))
+        dead, good = put_pictures(rig, "a")
+        put_strangers(rig, "a")
         rig.detections(ends("a"))
         verdict = becomes_clean(rig.settings)
-    assert verdict.skipped == {"dead": 5}  # bytes behind a picture harm nobody
-    assert verdict.results == 3
+    assert verdict.skipped == {"dead": dead}
+    assert verdict.results == good
 
 
 def test_a_clock_that_jumps_loses_and_doubles_nothing(rig: Rig) -> None:
     rig.define("every", track=True)
     rig.define("latest", freshness="latest", track=True)
-    minute = 60_000
-    ages = [0, 0, 55 * -minute, 55 * -minute, 0, 600 * minute, 0, 0]  # the broker refuses more than an hour ahead
     with running(rig.settings):
-        for number, age_ms in enumerate(ages):
-            for stream in ("every", "latest"):
-                rig.put(header(stream, number, age_ms=age_ms, source_time=number - age_ms / 1000))
-        for stream in ("every", "latest"):
-            rig.put(EndHeader(stream, FrameId(1, len(ages)), 1))
+        count = put_by_a_jumping_clock(rig, "every", "latest")
         rig.detections(ends("every", "latest"))
         verdict = becomes_clean(rig.settings)
-    assert verdict.results + sum(verdict.skipped.values()) == 2 * len(ages)
+    assert verdict.results + sum(verdict.skipped.values()) == 2 * count
     assert verdict.skipped.keys() <= {"stale"}
 
 
@@ -126,11 +100,7 @@ def cut_off(tmp_path: Path) -> Iterator[tuple[Settings, Settings, Proxy]]:
     kafka, behind, controller, redis = free_ports((0, 0, 0, 0))
     with ExitStack() as stack:
         proxy = stack.enter_context(Proxy(behind))
-        listeners = {
-            "listeners": f"PLAINTEXT://127.0.0.1:{kafka},CUT://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{kafka},CUT://127.0.0.1:{proxy.port}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CUT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        }
+        listeners = supervised.behind(kafka, controller, behind, proxy.port)
         servers = [supervised.broker(tmp_path, kafka, controller, listeners), supervised.mirror(tmp_path, redis)]
         for server in servers:
             stack.callback(server.stop)

@@ -100,6 +100,9 @@ PROMISES = {
         "chaos/test_plan.py::test_every_hundred_has_the_mix_half_killed_half_frozen",
         "chaos/test_checker.py::test_planted_mistakes_are_found",
     ],
+    "it cuts wires, lets workers come and go, sends garbage and breaks cameras as well": [
+        "chaos/test_plan.py::test_the_mixed_run_has_everything_before_anything_twice",
+    ],
     "Every one has `--help` with examples": ["integration/test_commands.py::test_help_shows_examples"],
     "The whole service over files, to the end; one JSON line per frame": [
         "integration/test_run.py::test_run_detects_in_every_frame_and_names_the_source_that_failed"
