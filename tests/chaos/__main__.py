@@ -3,7 +3,8 @@
     python -m tests.chaos --seed 1 --faults 100     kills and freezes
     python -m tests.chaos --seed 1 --minutes 30     everything that can be broken
 
-Exit status 1: something was lost, doubled, out of order, wrong, different in Redis, or not back in time.
+Exit status 1: something was lost, doubled, out of order, wrong, different in Redis, or not back in time, or a process
+ended by itself.
 """
 
 import argparse

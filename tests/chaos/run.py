@@ -70,7 +70,7 @@ def report(
         "findings": verdict.findings,
         "each": [asdict(recovery) for recovery in recoveries],
     }
-    found["ok"] = verdict.is_clean and not found["not_recovered"] and not found["late"]
+    found["ok"] = verdict.is_clean and not found["not_recovered"] and not found["late"] and not ended
     return found
 
 

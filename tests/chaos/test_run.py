@@ -1,0 +1,64 @@
+"""What a run's report makes of what came of it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.inflict import Recovery
+from tests.chaos.run import report
+from tests.chaos.supervised import Supervised
+from tests.chaos.verdict import Verdict
+from tests.integration.producer_rig import eventually
+
+
+def recovery(kind: str, seconds: float | None) -> Recovery:
+    return Recovery("12:00:00", kind, kind.partition(" ")[0], 0.0, seconds, seconds)
+
+
+def test_the_report_of_a_good_run_is_ok() -> None:
+    found = report(1, [recovery("worker kill", 6.0), recovery("redis freeze", 20.0)], Verdict(results=9), {}, {})
+    assert found["ok"]
+    assert found["faults"] == {"worker kill": 1, "redis freeze": 1}
+    assert found["recovery_s"]["worker kill"] == {"p50": 6.0, "p95": 6.0, "worst": 6.0, "measured": 1}
+
+
+@pytest.mark.parametrize("kind", ["lost", "doubled", "out_of_order", "wrong", "redis_differs"])
+def test_one_mistake_is_enough(kind: str) -> None:
+    assert not report(1, [], Verdict(**{kind: 1}), {}, {})["ok"]
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("worker kill", 10.1), ("broker freeze", 10.1), ("redis kill", None)])
+def test_a_recovery_that_takes_too_long_is_enough(kind: str, seconds: float | None) -> None:
+    assert not report(1, [recovery(kind, seconds)], Verdict(), {}, {})["ok"]
+
+
+def test_a_process_that_ends_by_itself_is_enough() -> None:
+    assert not report(1, [], Verdict(), {"worker-1": [1]}, {})["ok"]
+    assert report(1, [], Verdict(), {}, {"worker-1": [3]})["ok"]  # it found nobody to talk to
+
+
+@pytest.mark.parametrize(
+    ("program", "status"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 11)", -11)]
+)
+def test_an_end_that_nobody_asked_for_is_noted(tmp_path: Path, program: str, status: int) -> None:
+    crashing = Supervised("worker-0", ["python3", "-c", program], tmp_path)
+    crashing.start()
+    eventually(lambda: not crashing.runs, "it has ended")
+    crashing.kill()
+    assert [end.status for end in crashing.ended] == [status]
+
+
+def test_an_end_that_was_asked_for_must_be_a_clean_one(tmp_path: Path) -> None:
+    told = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit({})); "
+    waits = told + "print(1, flush=True); time.sleep(60)"
+    for status, noted in ((0, []), (5, [5])):
+        process = Supervised("worker-0", ["python3", "-c", waits.format(status)], tmp_path)
+        process.start()
+        eventually(lambda: (tmp_path / "console.log").read_text(), "it listens")
+        process.retire()
+        assert [end.status for end in process.ended] == noted
+    killed = Supervised("worker-0", ["python3", "-c", "import time; time.sleep(60)"], tmp_path)
+    killed.start()
+    killed.kill()
+    killed.retire()
+    assert killed.ended == []
