@@ -76,6 +76,7 @@ def inflict(stage: Scene, fault: Fault) -> Recovery:
     stage.until(lambda: _complete(stage), deadline - time.monotonic())
     times = [arrivals.complete_at for arrivals in (stage.committed, stage.mirrored)]
     committed_s, mirrored_s = (None if moment is None else round(max(moment - since, 0), 2) for moment in times)
+    stage.ask()
     away_s, load = round(since - began, 2), round(os.getloadavg()[0], 1)
     return Recovery(at, fault.kind, name, away_s, committed_s, mirrored_s, idle, load)
 

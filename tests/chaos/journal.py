@@ -1,4 +1,7 @@
-"""The test's own account of what was acknowledged: topic `frames`, noted as it grows."""
+"""The test's own account of what was acknowledged: topic `frames`, noted as it grows.
+
+What is on the log was acknowledged, or might have been; what was acknowledged and isn't there, `acknowledged` finds.
+"""
 
 import threading
 from collections import defaultdict

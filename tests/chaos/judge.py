@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from streamer.mirror import Keys
 from streamer.settings import Settings
 from streamer.topics import topic_names
+from tests.chaos.acknowledged import check_acknowledged
 from tests.chaos.checker import check_detections, check_events
 from tests.chaos.content import check_dead, check_tracks
 from tests.chaos.journal import Journal
@@ -21,10 +22,12 @@ def judge(
     journal: Journal,
     rounds: Mapping[str, int] | None = None,
     upsets: Sequence[tuple[float, float]] = (),
+    acknowledged: Mapping[str, int] | None = None,
 ) -> Verdict:
     """What Kafka and Redis hold now.
 
     rounds: how many frames each stream has that is a file, again and again. upsets: see Circumstances.
+    acknowledged: how many frames of each stream were, at least.
     """
     kafka, names = settings.kafka.bootstrap_servers, topic_names(settings.kafka)
     definitions = {
@@ -35,6 +38,7 @@ def judge(
     frames, verdict = journal.frames, Verdict()
     around = Circumstances(definitions, journal.kept(), upsets)
     check_detections(verdict, frames, detections, around)
+    check_acknowledged(verdict, acknowledged or {}, frames)
     check_events(verdict, events)
     check_tracks(verdict, detections, events, around)
     check_dead(verdict, frames, journal.strangers, detections, read_dead(kafka, names.dead))

@@ -39,6 +39,7 @@ def run(stage: Scene, seed: int, planned: Iterable[Fault], minutes: float | None
 
 def settle(stage: Scene) -> Verdict:
     """No more frames: waits until all that there are have been dealt with, or CAUGHT_UP_S."""
+    stage.ask()
     stage.retire("producer")
     deadline = time.monotonic() + CAUGHT_UP_S
     while True:

@@ -1,11 +1,15 @@
 """The service while it is broken: what runs, who watches it, and the hands that keep it running."""
 
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 
 from streamer.settings import Settings
 from streamer.topics import topic_names
+from tests.chaos.acknowledged import Acknowledged
 from tests.chaos.arrivals import Arrivals
 from tests.chaos.journal import Journal
 from tests.chaos.judge import PIPELINE, judge
@@ -15,6 +19,7 @@ from tests.chaos.supervised import Supervised
 from tests.chaos.verdict import Verdict
 
 _TICK_S = 0.02
+_ASK_S = 2.0
 
 
 @dataclass
@@ -22,7 +27,7 @@ class Scene:
     """What runs, and who watches it.
 
     streams: those that are always on. committed, mirrored: new results on Kafka, in Redis.
-    ports: where servers listen.
+    ports: where servers listen; metrics: where producers tell what they count, by name.
     rounds: how many frames each file has. upsets: see Circumstances. outages: from when to when, by the monotonic
     clock, a process could not start, as a server was away. proxy: on the way of the first worker to the broker.
     guests: workers that don't run yet.
@@ -35,12 +40,14 @@ class Scene:
     committed: Arrivals
     mirrored: Arrivals
     ports: Mapping[str, int]
+    metrics: Mapping[str, int]
     rounds: Mapping[str, int]
     proxy: Proxy | None = None
     guests: list[Supervised] = field(default_factory=list)
     upsets: list[tuple[float, float]] = field(default_factory=list)
     outages: list[tuple[float, float]] = field(default_factory=list)
     retired: list[Supervised] = field(default_factory=list)
+    acknowledged: Acknowledged = field(default_factory=Acknowledged)
 
     def watch(self) -> None:
         """Starts again what has ended."""
@@ -71,6 +78,13 @@ class Scene:
         """Whether every replica has a share, and nobody else has one."""
         return all(self.shares(kind).keys() == {one.name for one in self.of(kind)} for kind in ("worker", "producer"))
 
+    def ask(self) -> None:
+        """Has producers tell what was acknowledged to them; who doesn't answer is asked again another time."""
+        for process in self.of("producer"):
+            address = f"http://127.0.0.1:{self.metrics[process.name]}/metrics"
+            with suppress(OSError, HTTPException), urllib.request.urlopen(address, timeout=_ASK_S) as answer:
+                self.acknowledged.note(process.name, process.starts, answer.read().decode())
+
     def retire(self, kind: str) -> None:
         """Ends the replicas of a kind, in order and for good."""
         for process in self.of(kind):
@@ -92,4 +106,4 @@ class Scene:
 
     def judge(self) -> Verdict:
         """What Kafka and Redis hold now, against the journal."""
-        return judge(self.settings, self.journal, self.rounds, self.upsets)
+        return judge(self.settings, self.journal, self.rounds, self.upsets, self.acknowledged.counts)

@@ -69,9 +69,10 @@ def scene(folder: Path, count: int = 8, everything: bool = False, kafka: Setting
         definitions = _definitions(folder, count, everything, servers.ports.get(CAMERA))
         values = {name: definition.to_json() for name, definition in definitions.items()}
         write_definitions(settings.kafka, topic_names(settings.kafka).streams, values)
-        services = _services(folder, servers)
+        metrics = dict(zip(_names("producer"), free_ports((0,) * REPLICAS), strict=True))
+        services = _services(folder, servers, metrics)
         guests = {name: services.pop(name) for name in _names("guest", GUESTS)}
-        stage = _watched(settings, definitions, servers, services, stack)
+        stage = _watched(settings, definitions, servers, services, metrics, stack)
         stage.guests = list(guests.values())
         for guest in guests.values():
             stack.callback(guest.stop)
@@ -139,7 +140,7 @@ def _names(kind: str, count: int = REPLICAS) -> list[str]:
     return [f"{kind}-{number}" for number in range(count)]
 
 
-def _services(folder: Path, servers: _Servers) -> dict[str, Supervised]:
+def _services(folder: Path, servers: _Servers, metrics: Mapping[str, int]) -> dict[str, Supervised]:
     model = make_model(folder / "thing.onnx", side=32)
     detect = ["detect", "--model", str(model), "--sessions", "1"]
     words = dict.fromkeys((*_names("worker"), *_names("guest", GUESTS)), detect)
@@ -151,6 +152,8 @@ def _services(folder: Path, servers: _Servers) -> dict[str, Supervised]:
         if servers.proxy and name == _names("worker")[0]:
             kafka["bootstrap_servers"] = f"127.0.0.1:{servers.proxy.port}"
         own = {**servers.found, "kafka": kafka}
+        if name in metrics:
+            own["telemetry"] = {"port": metrics[name]}
         processes[name] = supervised.service(name, command, folder, own)
     return processes
 
@@ -160,6 +163,7 @@ def _watched(
     definitions: Mapping[str, StreamDefinition],
     servers: _Servers,
     services: dict[str, Supervised],
+    metrics: Mapping[str, int],
     stack: ExitStack,
 ) -> Scene:
     kafka, names = settings.kafka.bootstrap_servers, topic_names(settings.kafka)
@@ -176,4 +180,4 @@ def _watched(
         reader.start()
         stack.callback(reader.stop)
     processes, ports = servers.processes | services, servers.ports
-    return Scene(settings, streams, processes, journal, committed, mirrored, ports, rounds, servers.proxy)
+    return Scene(settings, streams, processes, journal, committed, mirrored, ports, metrics, rounds, servers.proxy)
