@@ -1,14 +1,54 @@
-"""What a run's report makes of what came of it."""
+"""The run itself: what it breaks with real processes, and what its report makes of what came of it."""
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from streamer.settings import Settings
 from tests.chaos.inflict import Recovery
-from tests.chaos.run import report
+from tests.chaos.plan import Fault, mixed
+from tests.chaos.run import report, run
+from tests.chaos.staging import CLOCKS, scene
+from tests.chaos.strange import AGES_MS
 from tests.chaos.supervised import Supervised
 from tests.chaos.verdict import Verdict
 from tests.integration.producer_rig import eventually
+
+SEED = 3
+MISTAKES = ("lost", "doubled", "out_of_order", "wrong", "redis_differs", "not_recovered", "ended_by_themselves")
+KINDS = ("worker kill", "redis freeze", "frames garbage", "clock jump")
+
+
+def short(fault: Fault) -> Fault:
+    """The same, without waiting for more than it has to: that a worker has something to do when it is killed."""
+    settled = fault.victim == "worker"
+    return Fault(fault.victim, fault.how, fault.choice, min(fault.lasts_s, 1.5), settled, pause_s=0)
+
+
+def test_nothing_is_lost_or_doubled_whatever_is_broken(settings: Settings, tmp_path: Path) -> None:
+    planned = [short(fault) for fault in islice(mixed(SEED), 16) if fault.kind in KINDS]
+    lines: list[str] = []
+    with scene(tmp_path, count=4, everything=True, kafka=settings) as stage:
+        found = run(stage, SEED, planned, None, lines.append)
+    # A busy machine may take longer than is promised; everything else must be right there, too.
+    assert not {name: found[name] for name in MISTAKES if found[name]}, found["findings"]
+    assert found["ok"] is not bool(found["late"])
+    assert found["faults"] == dict.fromkeys(sorted(KINDS), 1)
+    assert len(lines) == 1 + len(KINDS)
+    # It was really done, each of it:
+    workers = [process for process in stage.retired if process.name.startswith("worker")]
+    assert sorted(process.starts for process in workers) == [1, 2]
+    assert [one["away_s"] >= 1 for one in found["each"] if one["kind"] == "redis freeze"] == [True]
+    assert found["skipped"]["dead"] == 5
+    assert {len(stage.journal.frames[stream]) for stream in CLOCKS} == {len(AGES_MS) + 1}
+    # Each stream was seen again after each fault, so there are some of all of them.
+    assert found["acknowledged"] > 50
+    assert found["results"] > 50
+    assert found["gaps"] > 0
+    assert found["events"] > 0
+    assert sum(found["skipped"].values()) + found["results"] == found["acknowledged"]
+    assert stage.acknowledged.counts.keys() == set(stage.streams)
 
 
 def recovery(kind: str, seconds: float | None) -> Recovery:

@@ -99,9 +99,11 @@ PROMISES = {
     "kills and freezes workers, producers, Kafka and Redis at random, and holds every frame that went in": [
         "chaos/test_plan.py::test_every_hundred_has_the_mix_half_killed_half_frozen",
         "chaos/test_checker.py::test_planted_mistakes_are_found",
+        "chaos/test_run.py::test_nothing_is_lost_or_doubled_whatever_is_broken",
     ],
     "it cuts wires, lets workers come and go, sends garbage and breaks cameras as well": [
         "chaos/test_plan.py::test_the_mixed_run_has_everything_before_anything_twice",
+        "chaos/test_run.py::test_nothing_is_lost_or_doubled_whatever_is_broken",
     ],
     "Every one has `--help` with examples": ["integration/test_commands.py::test_help_shows_examples"],
     "The whole service over files, to the end; one JSON line per frame": [
