@@ -95,13 +95,15 @@ class Rig:
         stub = SimpleNamespace(
             refresh=lambda: None,
             catch_up=lambda: None,
-            tracked=set,
+            tracked=frozenset,
             learn=list,
             of=lambda _: Treatment(500, False),
             bound_on=lambda _: 500,
         )
         chooser = Chooser(1000, lambda *_: None)
-        beside: Any = SimpleNamespace(forget=lambda _: None, check=lambda *_: None, open=lambda *_: {})
+        beside: Any = SimpleNamespace(
+            forget=lambda _: None, check=lambda *_: None, open=lambda *_: {}, resume=lambda *_: None
+        )
         mirror, followers = cast(Mirror, beside), cast(Followers, beside)
         self.intake = Intake(settings, self.ledger, chooser, mirror, cast(Treatments, stub), followers)
         self.intake._consumer = cast(Any, consumer)

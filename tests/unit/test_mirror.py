@@ -12,7 +12,7 @@ from consumers.commit import Committer
 from consumers.entry import Channel, Entry, Row
 from consumers.ledger import Ledger
 from consumers.positions import Positions
-from streamer.records import ZERO, FrameHeader, FrameId, GapReason, Result
+from streamer.records import ZERO, FrameHeader, FrameId, Result
 from streamer.settings import Settings
 
 A = Channel("detections", "a")
@@ -109,7 +109,7 @@ def test_a_batch_is_the_mirror_s_before_its_partitions_can_be_given_up(monkeypat
     ledger.open(0, Positions({}))
     header = FrameHeader("a", FrameId(1, 0), time.time_ns() // 1_000_000, 0, 64, 48, 64, 48, (1, 0, 0, 0, 1, 0))
     entry = Entry(0, 0, "member", header, b"", 0)
-    ledger.register(entry, 0, GapReason.DROPPED)
+    ledger.register(entry, 0)
     ledger.finish(entry, Result("main", "a", header.id, 0, 64, 48, ()))
     could_be_given_up: list[bool] = []
     committer = Committer(
