@@ -47,6 +47,7 @@ class Mirror(threading.Thread):
         self._queue: deque[Rows] = deque()
         self._behind: dict[int, Targets] = {}
         self._newest: dict[int, Targets] = {}
+        self._told: dict[int, Targets] = {}  # published, as far as we know; each is the thread's, once it is here
         self._repairs: dict[int, Repair] = {}
         self._over: list[Repair] = []  # for the thread to close
         self._changed = threading.Condition()
@@ -100,6 +101,7 @@ class Mirror(threading.Thread):
             targets |= {Channel("events", stream): id for stream, id in events.items()}
             self._end_repairs({partition})
             self._behind[partition], self._newest[partition] = targets, dict(targets)
+            self._told[partition] = {}
             self._changed.notify()
 
     def forget(self, partitions: set[int]) -> None:
@@ -109,6 +111,7 @@ class Mirror(threading.Thread):
             for partition in partitions:
                 self._behind.pop(partition, None)
                 self._newest.pop(partition, None)
+                self._told.pop(partition, None)
 
     def _end_repairs(self, partitions: Set[int]) -> None:
         """What they know of Redis may not be so any more."""
@@ -179,6 +182,10 @@ class Mirror(threading.Thread):
                 self._queue.appendleft(rows)
                 self._drop_queue()
             raise
+        with self._changed:
+            for row in rows:
+                if row.partition in self._told:
+                    self._told[row.partition][row.channel] = row.id
 
     def _drop_queue(self, partition: int | None = None) -> None:
         """Has what waits read from the log: all of it, or a partition's."""
@@ -208,7 +215,8 @@ class Mirror(threading.Thread):
         Where the log can't be read yet it stays behind: what is live, and the other partitions, have their turns.
         """
         with self._changed:
-            repair = self._repairs.setdefault(partition, Repair(self._settings, partition, self._writer))
+            told = self._told.get(partition, {})
+            repair = self._repairs.setdefault(partition, Repair(self._settings, partition, self._writer, told))
             targets = dict(self._behind.get(partition, {}))
         complete = repair.copy(targets, 0)
         with self._changed:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
@@ -16,23 +16,24 @@ from streamer.settings import Settings
 if TYPE_CHECKING:
     import redis
 
-# One stream's records in order. An id that Redis already has, or has trimmed, counts as done but is neither
-# published nor made the latest; any other error ends the script, and the records behind it are not written.
+# One stream's records in order, of which the first `quiet` are not published. An id that Redis already has, or has
+# trimmed, counts as done but is neither published nor made the latest; any other error ends the script, and the records
+# behind it are not written.
 _SCRIPT = """
 local detections, latest = KEYS[1], KEYS[2]
 local channel, ttl, most, keep, min_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if ARGV[6] == '1' and redis.call('EXISTS', detections) == 0 then
     return redis.error_reply('EMPTIED ' .. detections .. ' was written before and is gone')
 end
-local written = 0
-for i = 7, #ARGV, 3 do
+local quiet, written = tonumber(ARGV[7]), 0
+for i = 8, #ARGV, 3 do
     local id, kind, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local reply = redis.pcall('XADD', detections, 'MAXLEN', '~', most, id, 'record', record)
     if type(reply) == 'table' and reply.err then
         if not string.find(reply.err, 'equal or smaller', 1, true) then return reply end
     else
         if kind == 'frame' then redis.call('SET', latest, record, 'EX', ttl) end
-        redis.call('PUBLISH', channel, record)
+        if i >= 8 + 3 * quiet then redis.call('PUBLISH', channel, record) end
         written = written + 1
     end
 end
@@ -92,8 +93,11 @@ class RedisWriter:
         epoch, _, sequence = rows[0][0].decode().partition("-")
         return FrameId(int(epoch), int(sequence))
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Writes records of any channels, those of one in order."""
+    def write(self, rows: Sequence[Row], told: Mapping[Channel, FrameId] | None = None) -> None:
+        """Writes records of any channels, those of one in order.
+
+        told: the newest record of a channel that was published before: up to there none is again.
+        """
         if not rows:
             return
         if self._redis is None:
@@ -104,7 +108,7 @@ class RedisWriter:
             by_channel[row.channel].append(row)
         pipe = self._redis.pipeline(transaction=False)
         for channel, ordered in by_channel.items():
-            pipe.evalsha(self._script, 2, *self._arguments(channel, ordered))
+            pipe.evalsha(self._script, 2, *self._arguments(channel, ordered, told or {}))
         replies = dict(zip(by_channel, pipe.execute(raise_on_error=False), strict=True))
         for channel, reply in replies.items():
             if isinstance(reply, ResponseError) and not self._is_occupied(channel, reply):
@@ -129,7 +133,7 @@ class RedisWriter:
         of = self._keys.events if channel.log == "events" else self._keys.detections
         return of(self._pipeline, channel.stream)
 
-    def _arguments(self, channel: Channel, rows: Sequence[Row]) -> list[Any]:
+    def _arguments(self, channel: Channel, rows: Sequence[Row], told: Mapping[Channel, FrameId]) -> list[Any]:
         keys, redis = self._keys, self._settings.redis
         live = keys.live_events if channel.log == "events" else keys.live
         arguments: list[Any] = [
@@ -141,6 +145,7 @@ class RedisWriter:
             redis.max_age_s + redis.latest_ttl_s,
             self._oldest_young(channel, rows[-1].id),
             int(channel in self._written),
+            sum(row.id <= told.get(channel, ZERO) for row in rows),
         ]
         for row in rows:
             arguments += (row.record.redis_id, "frame" if isinstance(row.record, Result) else "other", row.value)

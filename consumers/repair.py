@@ -7,7 +7,7 @@ from consumers.entry import Channel, Row
 from consumers.log_tail import LogTail
 from consumers.redis_writer import RedisWriter
 from streamer.lifecycle import Deadline
-from streamer.records import FrameId
+from streamer.records import ZERO, FrameId
 from streamer.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,10 +17,14 @@ Targets = dict[Channel, FrameId]
 
 
 class Repair:
-    """Of one partition, from one reading of its log. Belongs to the mirror's thread; errors come out as they are."""
+    """Of one partition, from one reading of its log. Belongs to the mirror's thread; errors come out as they are.
 
-    def __init__(self, settings: Settings, partition: int, writer: RedisWriter) -> None:
-        self._pipeline, self._writer = settings.detect.pipeline, writer
+    told: the newest record of each channel that was published, as far as is known; kept up to date. Of a channel of
+        which nobody knows, and Redis has nothing, what there was when the repair began counts as told.
+    """
+
+    def __init__(self, settings: Settings, partition: int, writer: RedisWriter, told: Targets) -> None:
+        self._pipeline, self._writer, self._told = settings.detect.pipeline, writer, told
         self._tail = LogTail(settings, partition, settings.redis.max_age_s)
         self._ends: Ends = {}  # of the log, to be read before anything is called missing from it
         self._tops: Targets = {}
@@ -52,16 +56,19 @@ class Repair:
         return True
 
     def _is_missing(self, targets: Mapping[Channel, FrameId]) -> bool:
-        return any(self._top(channel) < target for channel, target in targets.items())
+        return any(self._top(channel, target) < target for channel, target in targets.items())
 
     def _write(self, rows: list[Row]) -> None:
         fresh = [row for row in rows if row.id > self._top(row.channel)]
-        self._writer.write(fresh)
+        self._writer.write(fresh, self._told)
         for row in fresh:
             self._tops[row.channel] = row.id
+            self._told[row.channel] = max(row.id, self._told.get(row.channel, ZERO))
 
-    def _top(self, channel: Channel) -> FrameId:
+    def _top(self, channel: Channel, target: FrameId = ZERO) -> FrameId:
         """Id of the newest record that Redis has of a channel."""
         if channel not in self._tops:
-            self._tops[channel] = self._writer.top(channel)
+            top = self._tops[channel] = self._writer.top(channel)
+            if top == ZERO:
+                self._told.setdefault(channel, target)
         return self._tops[channel]

@@ -1,11 +1,12 @@
 """A worker whose Redis is emptied, comes late, refuses it or holds what is somebody else's."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import SecretStr
 from redis import ConnectionError
@@ -66,6 +67,64 @@ def by_id(rows: list[Any]) -> list[Any]:
 
 def _everything(rig: Rig, streams: list[str]) -> list[Any]:
     return by_id([row for stream in streams for row in (*rig.mirrored(stream), *rig.mirrored_events(stream))])
+
+
+@contextmanager
+def listening(rig: Rig) -> Iterator[Callable[[], list[int]]]:
+    """What has come on the channel of live records of stream a: their numbers so far."""
+    heard: list[int] = []
+    with connect_redis(rig.settings.redis) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(Keys(rig.settings.redis.prefix).live("main", "a"))
+        channel.get_message(timeout=5)  # subscribed
+
+        def so_far() -> list[int]:
+            while message := channel.get_message(timeout=0.05):
+                heard.append(orjson.loads(message["data"])["sequence"])
+            return heard
+
+        yield so_far
+
+
+def emptied(rig: Rig) -> None:
+    with connect_redis(rig.settings.redis) as client:
+        client.delete(*client.keys(f"{rig.settings.redis.prefix}*"))
+
+
+def test_who_listens_hears_each_record_once_also_when_an_emptied_redis_fills_itself(rig: Rig) -> None:
+    rig.define("a")
+    with listening(rig) as heard:
+        with running(rig.settings):
+            for sequence in range(10):
+                rig.put(header("a", sequence))
+            wait_until(lambda: len(heard()) == 10)
+            emptied(rig)
+            rig.put(header("a", 10))
+            wait_until(lambda: len(rig.mirrored("a")) == 11)
+            wait_until(lambda: 10 in heard())
+        emptied(rig)
+        with running(rig.settings, "successor"):
+            wait_until(lambda: len(rig.mirrored("a")) == 11)
+            rig.put(header("a", 11))
+            wait_until(lambda: 11 in heard())
+        assert heard() == list(range(12))
+        with connect_redis(rig.settings.redis) as client:
+            latest: Any = client.get(Keys(rig.settings.redis.prefix).latest("main", "a"))
+        assert orjson.loads(latest)["sequence"] == 11
+
+
+def test_what_was_committed_while_redis_was_away_is_heard_when_it_is_back(rig: Rig) -> None:
+    rig.define("a")
+    with listening(rig) as heard:
+        with running(rig.settings):
+            rig.put(header("a", 0))
+            wait_until(lambda: heard() == [0])
+        away = rig.settings.redis.model_copy(update={"url": f"redis://127.0.0.1:{free_ports((0,))[0]}/0"})
+        with running(rig.settings.model_copy(update={"redis": away}), "without"):
+            rig.put(header("a", 1))
+            rig.put(header("a", 2))
+            rig.detections(lambda rows: len(rows) == 3)
+        with running(rig.settings, "with"):
+            wait_until(lambda: heard() == [0, 1, 2])
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class World:
     def top(self, channel: Channel) -> FrameId:
         return max(self.redis[channel], default=ZERO)
 
-    def write(self, written: Sequence[Row]) -> None:
+    def write(self, written: Sequence[Row], told: object = None) -> None:
         for each in written:
             if each.id > self.top(each.channel):
                 self.redis[each.channel].append(each.id)
