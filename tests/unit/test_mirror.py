@@ -42,6 +42,9 @@ class World:
             if each.id > self.top(each.channel):
                 self.redis[each.channel].append(each.id)
 
+    def forget_before(self, channel: Channel, first: FrameId) -> None:
+        self.redis[channel] = [id for id in self.redis[channel] if id >= first]
+
     def sequences(self) -> list[int]:
         return [id.sequence for id in self.redis[A]]
 
@@ -101,6 +104,24 @@ def test_a_batch_that_comes_after_its_partition_has_come_back_hides_nothing_newe
     under_test.write(rows(4, 7))
     done(under_test)
     assert world.sequences() == list(range(21))
+
+
+@pytest.mark.parametrize(
+    ("log", "held"),
+    [
+        (rows(3, 15), range(15)),
+        (rows(6, 15), range(15)),
+        (rows(10, 15), range(10, 15)),  # 7 to 9 are too old to be read
+        ([], range(0)),  # all are
+    ],
+)
+def test_what_redis_keeps_has_no_hole_when_what_it_lacks_is_too_old(world: World, log: list[Row], held: range) -> None:
+    under_test = mirror.Mirror(Settings())
+    world.write(rows(0, 7))
+    world.log = log
+    under_test.check(0, {"a": FrameId(1, 14)}, {})
+    done(under_test)
+    assert world.sequences() == list(held)
 
 
 def test_a_batch_is_the_mirror_s_before_its_partitions_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
