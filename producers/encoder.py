@@ -4,6 +4,7 @@ No step goes through RGB, and none runs that a picture does not need: a plain on
 decoder's own memory.
 """
 
+import time
 from dataclasses import dataclass
 
 import av
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from producers import metrics
 from producers.colour import Mix, Plane
 from producers.masks import Masks
 from producers.picture import Picture
@@ -75,11 +77,16 @@ class Encoder:
             SourceError: this picture can't be encoded: a pixel format that FFmpeg can't convert.
         """
         try:
+            began = time.perf_counter()
             route = self._route_of(picture)
-            jpeg = self._encode(self._planes(picture.frame, route), route)
+            planes = self._planes(picture.frame, route)
+            transformed = time.perf_counter()
+            jpeg = self._encode(planes, route)
         except (av.FFmpegError, ValueError) as error:
             name = picture.frame.format.name
             raise SourceError(f"picture {picture.index}, format {name}, can't be encoded: {error}") from None
+        metrics.TRANSFORM.observe(transformed - began)
+        metrics.ENCODE.observe(time.perf_counter() - transformed)
         geometry = route.geometry
         return Encoded(jpeg, *geometry.size, *geometry.source, geometry.matrix)
 

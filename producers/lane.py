@@ -257,6 +257,7 @@ class Lane:
             self._changed.notify_all()
             waiting = bool(self._queue)
         if record.droppable:
+            metrics.ACKNOWLEDGE.observe(time.monotonic() - record.sent_at)
             self._published.inc()
             self._published_bytes.inc(record.size)
         if waiting:

@@ -1,9 +1,12 @@
 """Packets in, pictures out: one video stream's decoder, which goes on behind what it can't decode."""
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 import av
+
+from producers import metrics
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -39,6 +42,7 @@ class Decoder:
         """
         # Takes effect with the next packet that is sent, also with several threads: each gets a copy.
         self._codec.skip_frame = "NONREF" if disposable else "DEFAULT"
+        began = time.perf_counter()
         try:
             frames: list[av.VideoFrame] = self._codec.decode(packet if packet.size else None)
         except EOFError:
@@ -46,6 +50,7 @@ class Decoder:
         except av.error.FFmpegError as error:
             self._fault(error)
             return []
+        metrics.DECODE.observe(time.perf_counter() - began)
         self._counts = self._counts or bool(frames)
         return frames
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import av
 
+from producers import metrics
 from producers.picture import Picture
 from producers.sources.container import shown
 from producers.sources.track import upright_rotation
@@ -81,9 +82,11 @@ class FolderSource:
             log.warning("%s: %d pictures read, %d could not be", self._name, good, self.faults)
 
     def _read(self, path: Path) -> "VideoFrame | None":
+        began = time.perf_counter()
         try:
             with av.open(str(path)) as container:
                 frame: VideoFrame = next(container.decode(video=0))
+                metrics.DECODE.observe(time.perf_counter() - began)
                 return frame
         except (av.error.FFmpegError, OSError, StopIteration, IndexError) as error:
             self.faults += 1

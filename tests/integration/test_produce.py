@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,15 @@ import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError
 from kafka.structs import OffsetAndMetadata
+from prometheus_client import REGISTRY
 
 from producers.assignment import Assignment
+from producers.supervisor import Supervisor
 from streamer.__main__ import main
 from streamer.broker import assign_from_beginning, connect_consumer
 from streamer.catalog import write_definition
 from streamer.children import environment_of
-from streamer.records.stream import PipelineDefinition
+from streamer.records.stream import PipelineDefinition, StreamDefinition
 from streamer.settings import Settings
 from streamer.topics import all_topics, topic_names
 from tests.integration.producer_rig import (
@@ -157,6 +160,23 @@ def test_a_frozen_producer_that_wakes_after_its_successor_began_changes_nothing(
         first.end()
     epoch = frames_of(settings, "clip")[0].at[0]
     assert first_times(frames_of(settings, "clip")) == [(epoch, sequence) for sequence in range(151)]
+
+
+def test_the_time_of_every_stage_of_every_frame_is_counted(settings: Settings, tmp_path: Path) -> None:
+    def counted(stage: str, what: str) -> float:
+        return REGISTRY.get_sample_value(f"streamer_produce_stage_seconds_{what}", {"stage": stage}) or 0.0
+
+    # An empty packet behind the last one brings out the pictures that still wait in the decoder.
+    stages = {"decode": 21, "transform": 20, "encode": 20, "acknowledge": 20}
+    before = {stage: (counted(stage, "count"), counted(stage, "sum")) for stage in stages}
+    clip = make_clip(tmp_path / "short.avi", 20)
+    definition = StreamDefinition(id="short", source=str(clip), pace="fast", freshness="every")
+    began = time.monotonic()
+    assert Supervisor(settings).run_named([definition], threading.Event())
+    took_s = time.monotonic() - began
+    for stage, (count, seconds) in before.items():
+        assert counted(stage, "count") - count == stages[stage], stage
+        assert 0 < counted(stage, "sum") - seconds < 20 * took_s, stage
 
 
 def test_each_round_of_a_loop_is_a_run_of_its_own(settings: Settings, tmp_path: Path) -> None:
