@@ -1,6 +1,7 @@
 """A TensorRT for tests without a GPU: a plan is an ONNX file, and ONNX Runtime computes it on a simulated GPU."""
 
 import ctypes
+import json
 import struct
 from enum import Enum, IntEnum
 from types import ModuleType
@@ -74,12 +75,30 @@ def tensorrt(gpu: Gpu) -> ModuleType:
             shape = self.get_tensor_shape(name)
             return [(batch, *shape[1:]) for batch in (1, self.most, self.most)]
 
+        def create_engine_inspector(self) -> "EngineInspector":
+            return EngineInspector(self)
+
         def create_execution_context(self) -> "IExecutionContext | None":
             gpu.calls["create_execution_context"] += 1
             if "create_execution_context" in gpu.broken:
                 self.log.log(Severity.ERROR, str(gpu.broken["create_execution_context"]))
                 return None
             return IExecutionContext(self)
+
+    class LayerInformationFormat(Enum):
+        ONELINE = 0
+        JSON = 1
+
+    class EngineInspector:
+        """A layer per output."""
+
+        def __init__(self, engine: ICudaEngine) -> None:
+            self._outputs = engine.session.get_outputs()
+
+        def get_engine_information(self, format: LayerInformationFormat) -> str:
+            assert format is LayerInformationFormat.JSON
+            layers = [{"Name": each.name, "LayerType": "Simulated", "Outputs": []} for each in self._outputs]
+            return json.dumps({"Layers": layers, "Bindings": []})
 
     class IExecutionContext:
         def __init__(self, engine: ICudaEngine) -> None:
@@ -141,7 +160,9 @@ def tensorrt(gpu: Gpu) -> ModuleType:
             return ICudaEngine(serialized_engine, self._logger)
 
     module = ModuleType("tensorrt")
-    classes = (TensorIOMode, ILogger, ICudaEngine, IExecutionContext, Runtime)
+    classes = (
+        TensorIOMode, ILogger, ICudaEngine, LayerInformationFormat, EngineInspector, IExecutionContext, Runtime,
+    )  # fmt: skip
     module.__dict__.update({each.__name__: each for each in classes})
     module.__dict__.update(nptype=lambda trt_type: trt_type, __version__="10.0.0")
     return module

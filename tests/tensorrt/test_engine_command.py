@@ -65,6 +65,15 @@ def test_to_inspect_it_must_have_been_built(rig: Rig, builds: list[BuildOptions]
         call("inspect", model)
 
 
+def test_layers_of_a_built_engine_are_told(
+    rig: Rig, builds: list[BuildOptions], model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("build", model)
+    capsys.readouterr()
+    assert call("inspect", model, "--json") == 0
+    assert [each["name"] for each in json.loads(capsys.readouterr().out)["layers"]] == ["output0"]
+
+
 def test_the_benchmark_measures_all_ways_and_lets_go_of_everything(
     rig: Rig, builds: list[BuildOptions], model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,7 +83,13 @@ def real_tensorrt() -> ModuleType:
     return importlib.import_module("tensorrt_rtx_bindings")
 
 
-@pytest.mark.parametrize("name", ["Runtime", "ICudaEngine", "IExecutionContext", "ILogger", "TensorIOMode"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Runtime", "ICudaEngine", "IExecutionContext", "ILogger", "TensorIOMode", "EngineInspector",
+        "LayerInformationFormat",
+    ],
+)  # fmt: skip
 def test_tensorrt(real_tensorrt: ModuleType, name: str) -> None:
     real, simulated = getattr(real_tensorrt, name), getattr(TENSORRT, name)
     for member, value in public(simulated).items():
