@@ -18,6 +18,7 @@ EXAMPLES = (
     "streamer engine list",
     "streamer engine prune --unused 30",
     "streamer engine verify street.onnx pictures/          the boxes of CPU and GPU side by side",
+    "streamer engine verify street.onnx pictures/ --whole --iou 0.9     decoding and NMS on the GPU, too",
     "streamer engine bench street.onnx --batch 32          beside the bare TensorRT loop",
 )
 
@@ -54,6 +55,9 @@ def _add_arguments(parser: argparse.ArgumentParser, action: str) -> None:
         parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURES", help="JPEG or PNG files, or folders")
         parser.add_argument("--engine", default="tensorrt", metavar="NAME", help="compared with it (tensorrt)")
         parser.add_argument("--reference", default="onnxruntime", metavar="NAME", help="what is right (onnxruntime)")
+        parser.add_argument(
+            "--whole", action="store_true", help="all that a worker does from the JPEG on, not the network only"
+        )
         parser.add_argument("--iou", type=number(0, 1), default=0.99, metavar="R", help="least overlap of a box (0.99)")
     if action == "bench":
         parser.add_argument("--seconds", type=number(0), default=5, metavar="S", help="per way (default: 5)")
@@ -113,7 +117,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from engines.tensorrt.verify import verify
 
     settings = _settings(arguments).detect.model_copy(update={"model": arguments.model})
-    found = verify(settings, arguments.engine, arguments.reference, arguments.pictures)
+    found = verify(settings, arguments.engine, arguments.reference, arguments.pictures, arguments.whole)
     print(found.as_text(arguments.iou))
     return 0 if found.agree(arguments.iou) else 1
 

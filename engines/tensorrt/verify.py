@@ -3,14 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from engines.detections import Detections
 from engines.detector import Detector, open_detector
+from engines.engine import Engine
+from engines.jpeg import decode_scaled, jpeg_size
+from engines.jpeg_detector import Damaged, Frame, JpegDetector, JpegEngine
 from streamer.errors import UsageError
 from streamer.settings import DetectSettings
 
@@ -69,10 +73,93 @@ def _line(each: Compared, iou: float) -> str:
     )
 
 
-def verify(settings: DetectSettings, engine: str, reference: str, pictures: Sequence[Path]) -> Verification:
+class Finder(Protocol):
+    """One of the two that are compared. engine: what runs its network."""
+
+    engine: Engine
+
+    def find(self, file: Path) -> Detections:
+        """What is in a picture.
+
+        Raises:
+            UsageError: it can't be read.
+        """
+
+    def close(self) -> None:
+        """Lets the engine go."""
+
+
+class _Pictures:
+    """Decoded by OpenCV, so that only what comes behind is compared."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.engine, self.close = detector.engine, detector.close
+        self._detector = detector
+
+    def find(self, file: Path) -> Detections:
+        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise UsageError(f"{file}: it can't be read as a picture")
+        wanted = picture if self._detector.model.colour == "BGR" else np.ascontiguousarray(picture[:, :, ::-1])
+        return self._detector.detect_pictures([wanted])[0]
+
+
+class _CpuWorker(_Pictures):
+    """JPEGs as a worker on a CPU takes them."""
+
+    def find(self, file: Path) -> Detections:
+        jpeg, detector = _jpeg(file), self._detector
+        size = jpeg_size(jpeg)
+        try:
+            picture = decode_scaled(jpeg, size, detector.wanted_size(*size), detector.model.colour)
+        except ValueError as error:
+            raise UsageError(f"{file}: {error}") from None
+        batch = detector.new_batch(1)
+        return detector.detect(batch, [detector.prepare(picture, size, batch[0])])[0]
+
+
+class _GpuWorker:
+    """JPEGs as a worker on a GPU takes them: nothing but boxes comes back."""
+
+    def __init__(self, detector: JpegDetector) -> None:
+        self.engine, self.close = detector.engine, detector.close
+        self._detector = detector
+
+    def find(self, file: Path) -> Detections:
+        jpeg = _jpeg(file)
+        self._detector.start([Frame(jpeg, *jpeg_size(jpeg))])
+        [found] = self._detector.finish()
+        if isinstance(found, Damaged):
+            raise UsageError(f"{file}: {found.reason}")
+        return found
+
+
+def _jpeg(file: Path) -> bytes:
+    """The file as it is, or its picture as a JPEG."""
+    content = file.read_bytes()
+    try:
+        jpeg_size(content)
+    except ValueError:
+        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise UsageError(f"{file}: it can't be read as a picture") from None
+        content = simplejpeg.encode_jpeg(picture, 95, "BGR")
+    return content
+
+
+def _whole(detector: Detector) -> Finder:
+    """From JPEGs on, by the engine itself if it can."""
+    engine = detector.engine
+    on_gpu = engine.jpeg_detector(detector) if isinstance(engine, JpegEngine) else None
+    return _GpuWorker(on_gpu) if on_gpu else _CpuWorker(detector)
+
+
+def verify(
+    settings: DetectSettings, engine: str, reference: str, pictures: Sequence[Path], whole: bool = False
+) -> Verification:
     """Runs the model of the settings in both.
 
-    pictures: files and folders of them.
+    pictures: files and folders of them. whole: with all that a worker does from the JPEG on, else the network only.
 
     Raises:
         UsageError: there are no pictures or nothing is found in them, or there is no such engine here.
@@ -82,13 +169,14 @@ def verify(settings: DetectSettings, engine: str, reference: str, pictures: Sequ
     if not files:
         raise UsageError(f"no JPEG or PNG files in {', '.join(map(str, pictures))}")
     # The engine first: where it can't be, nobody waits for the other one.
-    opened = [open_detector(settings.model_copy(update={"engine": name}), 1) for name in (engine, reference)]
+    finder = _whole if whole else _Pictures
+    opened = [finder(open_detector(settings.model_copy(update={"engine": name}), 1)) for name in (engine, reference)]
     try:
         found = tuple(_compared(file, opened[0], opened[1], settings.confidence) for file in files)
-        names = [f"{detector.engine.name} {detector.engine.version}" for detector in opened]
+        names = [f"{one.engine.name} {one.engine.version}{_way(one)}" for one in opened]
     finally:
-        for detector in opened:
-            detector.close()
+        for one in opened:
+            one.close()
     if not any(each.expected or each.found for each in found):
         raise UsageError("nothing is found in these pictures, which says nothing of the engines; name others")
     return Verification(names[0], names[1], found)
@@ -104,20 +192,15 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
             raise UsageError(f"{path}: no such file or folder")
 
 
-def _compared(file: Path, detector: Detector, reference: Detector, confidence: float) -> Compared:
-    picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise UsageError(f"{file}: it can't be read as a picture")
-    found, expected = _found(detector, picture), _found(reference, picture)
+def _way(one: Finder) -> str:
+    return {_GpuWorker: ", all on the GPU", _CpuWorker: ", from JPEGs on the CPU"}.get(type(one), "")
+
+
+def _compared(file: Path, finder: Finder, reference: Finder, confidence: float) -> Compared:
+    found, expected = finder.find(file), reference.find(file)
     pairs = [_nearest(expected, found, confidence), _nearest(found, expected, confidence)]
     overlaps, scores = (np.concatenate(each) for each in zip(*pairs, strict=True))
     return Compared(file.name, len(expected), len(found), overlaps, scores)
-
-
-def _found(detector: Detector, picture: NDArray[Any]) -> Detections:
-    """picture: BGR."""
-    wanted = picture if detector.model.colour == "BGR" else np.ascontiguousarray(picture[:, :, ::-1])
-    return detector.detect_pictures([wanted])[0]
 
 
 def _nearest(
