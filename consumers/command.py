@@ -24,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pipeline", metavar="NAME", help="whose worker this is (default: main)")
     add_model_options(parser)
     parser.add_argument("--agnostic-nms", action="store_true", default=None, help="NMS across classes")
-    parser.add_argument("--sessions", type=int, metavar="N", help="inferences side by side (default: one per core)")
+    parser.add_argument(
+        "--sessions", type=int, metavar="N", help="inferences side by side (default: one per core, two on a GPU)"
+    )
     parser.add_argument("--session-threads", type=int, metavar="N", help="cores per inference (default: 1)")
     parser.add_argument("--batch", type=int, metavar="N", help="frames per inference (default: the model's)")
     parser.add_argument(

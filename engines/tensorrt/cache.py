@@ -13,8 +13,8 @@ from engines.tensorrt.plan_file import LONGEST_HEADER, Plan, PlanKey, Unusable, 
 from engines.tensorrt.shared import SharedCache
 from streamer.errors import UsageError
 
-_SUFFIX = ".engine"
-_TIMINGS = ".timings"
+SUFFIX = ".engine"
+TIMINGS = ".timings"
 _SAY_EVERY_S = 30.0
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class PlanCache:
 
     def find(self, key: PlanKey, usable: Callable[[Plan], bool] = _any) -> Plan | None:
         """The plan if it is on this machine, whole, for this key, and usable. One that isn't is as good as none."""
-        name = key.digest + _SUFFIX
+        name = key.digest + SUFFIX
         content = self.folder.read(name)
         if content is None:
             return None
@@ -84,11 +84,11 @@ class PlanCache:
         self.folder.clear_unfinished(key.digest)
         plan = self._shared.find(key) if self._shared else None
         if plan and usable(plan):
-            self._write(key.digest + _SUFFIX, write_plan(key, plan))
+            self._write(key.digest + SUFFIX, write_plan(key, plan))
             return plan
         plan = build()
         content = write_plan(key, plan)
-        self._write(key.digest + _SUFFIX, content)
+        self._write(key.digest + SUFFIX, content)
         if self._shared:
             self._shared.publish(key, content)
         return plan
@@ -104,12 +104,12 @@ class PlanCache:
 
     def entries(self) -> list[Entry]:
         """All plans, the last used one first."""
-        found = [self._entry(name) for name in self.folder.names(_SUFFIX)]
+        found = [self._entry(name) for name in self.folder.names(SUFFIX)]
         return sorted(found, key=lambda entry: entry.used, reverse=True)
 
     def remove(self, digest: str) -> None:
         """Removes a plan; processes that have loaded it keep it."""
-        self.folder.remove(digest + _SUFFIX)
+        self.folder.remove(digest + SUFFIX)
 
     def _write(self, name: str, content: bytes) -> None:
         """What can't be kept can be used all the same."""
@@ -124,7 +124,7 @@ class PlanCache:
             header = read_header(self.folder.read(name, LONGEST_HEADER) or b"")
         except Unusable:
             header = None
-        return Entry(name.removesuffix(_SUFFIX), size, used, header)
+        return Entry(name.removesuffix(SUFFIX), size, used, header)
 
 
 def open_cache(folder: Path, shared: SharedCache | None = None) -> PlanCache:
@@ -153,4 +153,4 @@ class _Waiting:
 def _timings_name(key: PlanKey) -> str:
     """One per library and GPU: TensorRT takes no other's."""
     words = f"{key.library}-{key.version}-{key.gpu}"
-    return "".join(each if each.isalnum() or each in ".-" else "_" for each in words) + _TIMINGS
+    return "".join(each if each.isalnum() or each in ".-" else "_" for each in words) + TIMINGS

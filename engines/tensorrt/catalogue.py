@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
-from engines.tensorrt.cache import Entry, PlanCache
+from engines.tensorrt.cache import SUFFIX, TIMINGS, Entry, PlanCache
 from engines.tensorrt.graph import VERSION
 from engines.tensorrt.library import is_newer, open_library
+from engines.tensorrt.own_folder import LOCK, UNFINISHED
 from streamer.errors import UsageError
 
 _DAY = 24 * 3600.0
@@ -58,7 +59,34 @@ def prune(cache: PlanCache, unused_days: float | None, everything: bool) -> Iter
             cache.remove(entry.digest)
             removed, size = removed + 1, size + entry.size
             yield f"removed {entry.digest[:12]}: {why}"
+    left = sum(_remove_left_over(cache, name, version, everything) for name in cache.folder.names(""))
+    if left:
+        yield f"removed {left} files that builds have left"
     yield f"{removed} engines removed, {size / 1e6:.1f} MB"
+
+
+def _remove_left_over(cache: PlanCache, name: str, installed: tuple[str, str, str] | None, everything: bool) -> bool:
+    """Whether it was a file beside the engines that nobody needs, and has gone.
+
+    Those are what another TensorRT has timed, and, of builds that must have ended long ago, locks without an engine
+    and unfinished files.
+    """
+    folder = cache.folder
+    old = time.time() - folder.size_and_time(name)[1] > _DAY
+    if name.endswith(LOCK):
+        return old and name.replace(LOCK, SUFFIX) not in folder.names(SUFFIX) and folder.remove_lock(name)
+    timed = name.endswith(TIMINGS) and (everything or _timed_by_another(name, installed))
+    if timed or (old and name.endswith(UNFINISHED)):
+        folder.remove(name)
+        return True
+    return False
+
+
+def _timed_by_another(name: str, installed: tuple[str, str, str] | None) -> bool:
+    library, _, version = name.partition("-")
+    if installed is None or library != installed[0]:
+        return False
+    return not version.startswith(tuple(f"{each}-" for each in installed[1:]))
 
 
 def _useless(entry: Entry, installed: tuple[str, str, str] | None, unused_days: float | None) -> str:

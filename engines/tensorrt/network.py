@@ -68,10 +68,6 @@ class Network:
         """The error of a call that TensorRT answered with nothing; why is in its log only."""
         return self._library.failure(f"{self.path}: {doing}")
 
-    def close(self) -> None:
-        """Lets the weights go; its contexts must have gone before."""
-        self._engine = None
-
     def _tensor(self, trt: Any, name: str) -> Tensor:
         shape = tuple(self._engine.get_tensor_shape(name))
         if not shape or min(shape[1:], default=0) < 0:

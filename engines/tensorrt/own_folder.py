@@ -15,8 +15,8 @@ from pathlib import Path
 from streamer.errors import UsageError
 
 _WAIT_S = 0.1
-_UNFINISHED = ".part"
-_LOCK = ".lock"
+UNFINISHED = ".part"
+LOCK = ".lock"
 
 
 class OwnFolder:
@@ -47,7 +47,7 @@ class OwnFolder:
         Raises:
             UsageError: the disk is full, or has failed.
         """
-        unfinished = f"{name}.{uuid.uuid4().hex}{_UNFINISHED}"
+        unfinished = f"{name}.{uuid.uuid4().hex}{UNFINISHED}"
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=self._folder), "wb") as file:
@@ -98,7 +98,7 @@ class OwnFolder:
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            descriptor = os.open(f"{name}{_LOCK}", flags, 0o600, dir_fd=self._folder)
+            descriptor = os.open(f"{name}{LOCK}", flags, 0o600, dir_fd=self._folder)
         except OSError as error:
             raise UsageError(
                 f"tensorrt.cache {self.path}: an engine is to be built, and can't be kept: {error.strerror}; build it "
@@ -109,9 +109,23 @@ class OwnFolder:
         finally:
             os.close(descriptor)
 
+    def remove_lock(self, name: str) -> bool:
+        """Removes a lock's file unless somebody is in there; whether it did."""
+        try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder)
+        except FileNotFoundError:
+            return False
+        try:
+            free = _locked(descriptor, lambda: False)
+            if free:
+                self.remove(name)
+        finally:
+            os.close(descriptor)
+        return free
+
     def clear_unfinished(self, name: str) -> None:
         """Removes what killed writers of a file have left; only for who is `alone` with it."""
-        for left in self.names(_UNFINISHED):
+        for left in self.names(UNFINISHED):
             if left.startswith(f"{name}."):
                 self.remove(left)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from engines.progress import BuildStopped, Progress
-from engines.tensorrt import ahead, command, layers
+from engines.tensorrt import ahead, catalogue, command, layers
 from engines.tensorrt.bench import Bench, Rate
 from engines.tensorrt.cache import PlanCache, open_cache
 from engines.tensorrt.library import open_library
@@ -98,6 +98,41 @@ def test_prune_removes_what_is_not_used(engines: PlanCache, words: Any, days_ago
     os.utime(engines.folder.path / f"{KEY.digest}.engine", (then, then))
     assert call("prune", *words) == 0
     assert len(engines.entries()) == left
+
+
+def left_in(engines: PlanCache) -> set[str]:
+    return set(engines.folder.names("")) - {f"{KEY.digest}.engine", f"{KEY.digest}.lock"}
+
+
+LEFT = {"00.lock": 25, "11.lock": 1, f"{KEY.digest}.engine.77.part": 25, "22.engine.88.part": 1}
+TIMED = tuple(
+    f"{each}-L4.timings" for each in ("tensorrt-10.14.1", "tensorrt-10.15.1", "tensorrt-10", "tensorrt_rtx-1")
+)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_prune_removes_what_builds_have_left(
+    engines: PlanCache, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], everything: bool
+) -> None:
+    monkeypatch.setattr(catalogue, "_installed", lambda: ("tensorrt", "10.15.1", "10"))
+    engines.obtain(KEY, lambda: PLAN)
+    for name in (*LEFT, *TIMED):
+        engines.folder.write(name, b"")
+        then = time.time() - LEFT.get(name, 0) * 3600
+        os.utime(engines.folder.path / name, (then, then))
+    assert call("prune", *(["--all"] if everything else [])) == 0
+    kept = {"11.lock", "22.engine.88.part"}
+    assert left_in(engines) == (kept if everything else kept | set(TIMED[1:]))
+    assert f"removed {6 if everything else 3} files that builds have left" in capsys.readouterr().out
+
+
+def test_prune_leaves_a_lock_in_which_somebody_is(engines: PlanCache) -> None:
+    with engines.folder.alone("00", lambda: True):
+        os.utime(engines.folder.path / "00.lock", (0, 0))
+        call("prune")
+        assert left_in(engines) == {"00.lock"}
+    call("prune")
+    assert left_in(engines) == set()
 
 
 def test_to_use_an_engine_counts_as_use(engines: PlanCache) -> None:
