@@ -6,7 +6,6 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from engines.engine import Engine, InputSpec
@@ -101,13 +100,6 @@ class TensorRtEngine:
         """See Slot."""
         return self._slot.recorded if self._slot else 0
 
-    def new_batch(self, pictures: int) -> NDArray[Any] | None:
-        """Memory that the GPU copies from by itself: a batch prepared in it is not copied first. Contents are any.
-
-        None if a batch is never so large.
-        """
-        return self._arrays().input[:pictures] if pictures <= self.network.most else None
-
     def infer(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
         """See Engine.
 
@@ -115,8 +107,7 @@ class TensorRtEngine:
             DeviceError: the GPU failed.
         """
         arrays, pictures = self._arrays(), len(batch)
-        if not np.shares_memory(batch, arrays.input):
-            arrays.input[:pictures] = batch
+        arrays.input[:pictures] = batch
         assert self._slot is not None
         self._slot.submit(pictures)
         self._slot.wait()

@@ -103,15 +103,6 @@ def test_without_graphs_too(rig: Rig, model: Path) -> None:
     assert made == {"memcpy_htod_async": 1, "memcpy_dtoh_async": 2, "execute_async_v3": 1, "synchronize": 1}
 
 
-def test_a_batch_made_in_pinned_memory_is_not_copied_first(rig: Rig, model: Path) -> None:
-    engine = rig.engine(model)
-    batch = engine.new_batch(2)
-    assert batch is not None
-    batch[:] = pictures(5, 6)
-    assert engine.infer(batch)[1][:, 0].tolist() == [5, 6]
-    assert engine.new_batch(5) is None
-
-
 def test_everything_is_given_back(rig: Rig, model: Path) -> None:
     engine = rig.engine(model)
     for size in (1, 2):
