@@ -54,9 +54,9 @@ soak: $(VENV)/.tested ## many streams and faults for long: does anything grow? i
 test-gpu: $(VENV)/.gpu ## what only a machine with an NVIDIA GPU can test
 	STREAMER_TEST_GPU=1 $(BIN)/pytest tests/gpu tests/kernels tests/tensorrt
 
-bench-gpu: $(VENV)/.gpu ## TensorRT measured, into build/bench-gpu.json: MATERIAL=folder made by tests/gpu/material.py
-	@test -n "$(MATERIAL)" || { echo "measured with what? make bench-gpu MATERIAL=folder; tests/gpu/material.py makes it"; exit 2; }
-	$(BIN)/python -m tests.bench.gpu "$(MATERIAL)"
+bench-gpu: $(VENV)/.gpu ## TensorRT measured, into build/bench-gpu.json, on drawn streets or MATERIAL=folder (tests/gpu/material.py)
+	@test -n "$(MATERIAL)" -o -e build/gpu-material/labelled/val.json || $(BIN)/python -m tests.gpu.material build/gpu-material
+	$(BIN)/python -m tests.bench.gpu "$(or $(MATERIAL),build/gpu-material)"
 
 # RUNLEVEL=1: Debian then starts no service of its own.
 services: ## what the tests use beyond packages: an RTSP server and a Redis with TLS (Debian, as root)

@@ -1,13 +1,17 @@
 """Makes what tests/bench/gpu measures with.
 
+    python -m tests.gpu.material TARGET
     python -m tests.gpu.material --model FP32.onnx [--int8 INT8.onnx] --clip CLIP_OF_720P --labelled DATASET TARGET
 
+Without more than a target, frames and labelled pictures are drawn streets, and the models are the shipped ones.
 DATASET: a folder in COCO's format with a part called val. Made where there are clips, and carried to a GPU machine.
 """
 
 import argparse
 import json
 import shutil
+from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 
 import av
@@ -16,9 +20,14 @@ import simplejpeg
 from onnx import numpy_helper
 
 from engines.training.dataset import read_dataset
+from producers.sources.synthetic import street_frame
+from producers.street import Street
+from producers.street_dataset import Wanted, write_dataset
+from streamer.models import model_path
 
 FRAMES, QUALITY, SIZE = 220, 80, (1280, 720)
 _LABELLED = 400  # pictures, spread over all of them
+_APART = 5  # of drawn frames one is taken, so that they differ
 
 
 def open_batch(source: Path, target: Path) -> None:
@@ -42,19 +51,34 @@ def open_batch(source: Path, target: Path) -> None:
 
 
 def write_frames(clip: Path, folder: Path) -> int:
-    """Different frames of a clip as baseline JPEGs, 4:2:0; how many there are."""
+    """Those of a clip; see write_different."""
+    with av.open(str(clip)) as container:
+        return write_different(container.decode(video=0), folder)
+
+
+def write_different(frames: Iterable[av.VideoFrame], folder: Path) -> int:
+    """Different frames as baseline JPEGs, 4:2:0; how many there are."""
     folder.mkdir(parents=True)
     seen: set[bytes] = set()
-    with av.open(str(clip)) as container:
-        for frame in container.decode(video=0):
-            picture = frame.reformat(*SIZE, format="rgb24").to_ndarray()
-            jpeg = simplejpeg.encode_jpeg(picture, QUALITY, "RGB", "420")
-            if jpeg not in seen:
-                (folder / f"{len(seen):04}.jpg").write_bytes(jpeg)
-                seen.add(jpeg)
-            if len(seen) == FRAMES:
-                break
+    for frame in frames:
+        picture = frame.reformat(*SIZE, format="rgb24").to_ndarray()
+        jpeg = simplejpeg.encode_jpeg(picture, QUALITY, "RGB", "420")
+        if jpeg not in seen:
+            (folder / f"{len(seen):04}.jpg").write_bytes(jpeg)
+            seen.add(jpeg)
+        if len(seen) == FRAMES:
+            break
     return len(seen)
+
+
+def draw(target: Path) -> tuple[int, int]:
+    """All of it without a clip or a data set; how many frames and labelled pictures there are."""
+    for name, shipped in (("fp32", "street"), ("int8", "street-int8")):
+        shutil.copy(model_path(shipped), target / "models" / f"{name}.onnx")
+    write_dataset(target / "labelled", Wanted(pictures=0, val=_LABELLED))
+    street = Street(SIZE, seed=1)
+    every = count(0, _APART)
+    return write_different((street_frame(street, index) for index in every), target / "frames"), _LABELLED
 
 
 def write_labelled(source: Path, folder: Path) -> int:
@@ -78,22 +102,30 @@ def write_labelled(source: Path, folder: Path) -> int:
     return len(images)
 
 
-def main() -> None:
-    """Makes all of it anew."""
-    parser = argparse.ArgumentParser(prog="python -m tests.gpu.material")
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--int8", type=Path)
-    parser.add_argument("--clip", type=Path, required=True)
-    parser.add_argument("--labelled", type=Path, required=True)
-    parser.add_argument("target", type=Path)
-    given = parser.parse_args()
-    shutil.rmtree(given.target, ignore_errors=True)
-    (given.target / "models").mkdir(parents=True)
+def take(given: argparse.Namespace) -> tuple[int, int]:
+    """All of it from the files that are named; how many frames and labelled pictures there are."""
     open_batch(given.model, given.target / "models" / "fp32.onnx")
     if given.int8:
         open_batch(given.int8, given.target / "models" / "int8.onnx")
     frames = write_frames(given.clip, given.target / "frames")
-    pictures = write_labelled(given.labelled, given.target / "labelled")
+    return frames, write_labelled(given.labelled, given.target / "labelled")
+
+
+def main() -> None:
+    """Makes all of it anew."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gpu.material")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--int8", type=Path)
+    parser.add_argument("--clip", type=Path)
+    parser.add_argument("--labelled", type=Path)
+    parser.add_argument("target", type=Path)
+    given = parser.parse_args()
+    named = [each is not None for each in (given.model, given.clip, given.labelled)]
+    if any(named) and not all(named):
+        parser.error("--model, --clip and --labelled go together; without all three, all is drawn")
+    shutil.rmtree(given.target, ignore_errors=True)
+    (given.target / "models").mkdir(parents=True)
+    frames, pictures = take(given) if all(named) else draw(given.target)
     size = sum(file.stat().st_size for file in given.target.rglob("*") if file.is_file())
     print(f"{given.target}: {frames} frames, {pictures} labelled pictures, {size / 1e6:.0f} MB")
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Packs what a machine needs that has a GPU but no package registry, in pieces that can be carried one by one.
-#   tests/gpu/pack.sh --model FP32.onnx [--int8 INT8.onnx] --clip CLIP_OF_720P --labelled DATASET
+#   tests/gpu/pack.sh [--model FP32.onnx [--int8 INT8.onnx] --clip CLIP_OF_720P --labelled DATASET]
 # makes .gpu/NN-part/data (TensorRT, each below 48 MiB), .gpu/wheels/*.whl and .gpu/material; what is there is kept.
 # Wants mvn, zstd, unzip, this project with its extra dev in `python3`, and a python3.12 (or PYTHON=) to build pycuda.
 # Then, on the other machine, in a copy of this repository with one piece of .gpu after the other:
@@ -55,5 +55,5 @@ grep -qxF /.gpu/ .git/info/exclude || echo /.gpu/ >> .git/info/exclude
 [ -d "$target/00-part" ] || libraries
 ls "$target"/wheels/tensorrt_*.whl > /dev/null 2>&1 || wheels
 ls "$target"/wheels/pycuda-*.whl > /dev/null 2>&1 || pycuda
-[ $# -eq 0 ] || python3 -m tests.gpu.material "$@" "$target/material"
+[ $# -eq 0 ] && [ -d "$target/material" ] || python3 -m tests.gpu.material "$@" "$target/material"
 du -sm "$target"/*

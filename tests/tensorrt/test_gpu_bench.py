@@ -22,6 +22,7 @@ from tests.bench.gpu.material import Material
 from tests.fakes.gpu import CUresult
 from tests.fakes.nvimgcodec import nvimgcodec
 from tests.fakes.tensorrt import plan_of
+from tests.gpu import material as drawn
 from tests.tensorrt.rig import Rig
 from tests.unit.networks import constant_network, rows
 
@@ -177,3 +178,20 @@ def test_a_load_that_does_not_hold_says_what_limits_it(
     assert found["figures"]["limited_by"]
     assert found["figures"]["different_frames"] == 6
     assert not any(found["holds"].values())
+
+
+def test_without_material_of_ones_own_it_is_drawn(
+    simulated: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawn, "FRAMES", 3)
+    monkeypatch.setattr(drawn, "_LABELLED", 8)
+    monkeypatch.setattr(sys, "argv", ["material", str(tmp_path / "drawn")])
+    drawn.main()
+    made = Material(tmp_path / "drawn", 4)
+    assert [(frame.width, frame.height) for frame in made.frames] == [(1280, 720)] * 3
+    assert len({frame.jpeg for frame in made.frames}) == 3
+    assert made.model("int8").exists()
+    found = boxes.from_jpeg(made)
+    assert found["figures"]["pictures"] == 8
+    assert found["figures"]["gpu"] > 0.3
+    assert all(found["holds"].values())

@@ -2,7 +2,7 @@
 
     python -m tests.bench.gpu MATERIAL [--only PART ...] [--seconds N] [--output FILE]
 
-MATERIAL is a folder made by tests/gpu/pack.sh. Each part is written as soon as it is measured, and one that is
+MATERIAL is a folder made by tests/gpu/material.py. Each part is written as soon as it is measured, and one that is
 already in the file is not measured again, so a run that was cut off goes on; --again measures all anew.
 """
 

@@ -39,7 +39,7 @@ class Material:
         """All of them, in memory."""
         files = sorted((self.folder / "frames").glob("*.jpg"))
         if not files:
-            raise UsageError(f"{self.folder}/frames has no .jpg files; make them with tests/gpu/pack.sh")
+            raise UsageError(f"{self.folder}/frames has no .jpg files; make them with tests/gpu/material.py")
         return [frame_of(file.read_bytes()) for file in files]
 
     @cached_property
