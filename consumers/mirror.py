@@ -47,6 +47,7 @@ class Mirror(threading.Thread):
         self._queue: deque[Rows] = deque()
         self._behind: dict[int, Targets] = {}
         self._newest: dict[int, Targets] = {}
+        self._found: dict[int, Targets] = {}  # the newest when the partition was taken over
         self._told: dict[int, Targets] = {}  # published, as far as we know; each is the thread's, once it is here
         self._repairs: dict[int, Repair] = {}
         self._over: list[Repair] = []  # for the thread to close
@@ -101,7 +102,7 @@ class Mirror(threading.Thread):
             targets |= {Channel("events", stream): id for stream, id in events.items()}
             self._end_repairs({partition})
             self._behind[partition], self._newest[partition] = targets, dict(targets)
-            self._told[partition] = {}
+            self._found[partition], self._told[partition] = dict(targets), {}
             self._changed.notify()
 
     def forget(self, partitions: set[int]) -> None:
@@ -111,6 +112,7 @@ class Mirror(threading.Thread):
             for partition in partitions:
                 self._behind.pop(partition, None)
                 self._newest.pop(partition, None)
+                self._found.pop(partition, None)
                 self._told.pop(partition, None)
 
     def _end_repairs(self, partitions: Set[int]) -> None:
@@ -215,8 +217,8 @@ class Mirror(threading.Thread):
         Where the log can't be read yet it stays behind: what is live, and the other partitions, have their turns.
         """
         with self._changed:
-            told = self._told.get(partition, {})
-            repair = self._repairs.setdefault(partition, Repair(self._settings, partition, self._writer, told))
+            told, found = self._told.get(partition, {}), self._found.get(partition, {})
+            repair = self._repairs.setdefault(partition, Repair(self._settings, partition, self._writer, told, found))
             targets = dict(self._behind.get(partition, {}))
         complete = repair.copy(targets, 0)
         with self._changed:

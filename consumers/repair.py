@@ -19,12 +19,15 @@ Targets = dict[Channel, FrameId]
 class Repair:
     """Of one partition, from one reading of its log. Belongs to the mirror's thread; errors come out as they are.
 
-    told: the newest record of each channel that was published, as far as is known; kept up to date. Of a channel of
-        which nobody knows, and Redis has nothing, what there was when the repair began counts as told.
+    told: the newest record of each channel that was published, as far as is known; kept up to date.
+    found: the newest record of each channel when the partition was taken over. What there was by then counts as told
+        where nobody knows and Redis has nothing.
     """
 
-    def __init__(self, settings: Settings, partition: int, writer: RedisWriter, told: Targets) -> None:
-        self._pipeline, self._writer, self._told = settings.detect.pipeline, writer, told
+    def __init__(
+        self, settings: Settings, partition: int, writer: RedisWriter, told: Targets, found: Mapping[Channel, FrameId]
+    ) -> None:
+        self._pipeline, self._writer, self._told, self._found = settings.detect.pipeline, writer, told, found
         self._tail = LogTail(settings, partition, settings.redis.max_age_s)
         self._ends: Ends = {}  # of the log, to be read before anything is called missing from it
         self._tops: Targets = {}
@@ -58,7 +61,7 @@ class Repair:
         return True
 
     def _is_missing(self, targets: Mapping[Channel, FrameId]) -> bool:
-        return any(self._top(channel, target) < target for channel, target in targets.items())
+        return any(self._top(channel) < target for channel, target in targets.items())
 
     def _write(self, rows: list[Row]) -> None:
         fresh = [row for row in rows if row.id > self._top(row.channel)]
@@ -81,10 +84,10 @@ class Repair:
             if ZERO < self._top(channel) < first:
                 self._writer.forget_before(channel, first)
 
-    def _top(self, channel: Channel, target: FrameId = ZERO) -> FrameId:
+    def _top(self, channel: Channel) -> FrameId:
         """Id of the newest record that Redis has of a channel."""
         if channel not in self._tops:
             top = self._tops[channel] = self._writer.top(channel)
             if top == ZERO:
-                self._told.setdefault(channel, target)
+                self._told.setdefault(channel, self._found.get(channel, ZERO))
         return self._tops[channel]

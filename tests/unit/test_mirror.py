@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -18,29 +18,35 @@ from streamer.settings import Settings
 A = Channel("detections", "a")
 
 
-def row(sequence: int) -> Row:
-    result = Result("main", "a", FrameId(1, sequence), 0, 8, 8, ())
+def row(sequence: int, stream: str = "a") -> Row:
+    result = Result("main", stream, FrameId(1, sequence), 0, 8, 8, ())
     return Row(0, result, result.to_json())
 
 
-def rows(first: int, last: int) -> list[Row]:
-    return [row(sequence) for sequence in range(first, last)]
+def rows(first: int, last: int, stream: str = "a") -> list[Row]:
+    return [row(sequence, stream) for sequence in range(first, last)]
 
 
 class World:
-    """Redis and the log: ids by channel, and records of partition 0."""
+    """Redis and the log: ids by channel, and records of partition 0.
+
+    heard: what was published.
+    """
 
     def __init__(self) -> None:
         self.redis: defaultdict[Channel, list[FrameId]] = defaultdict(list)
         self.log: list[Row] = []
+        self.heard: list[tuple[str, int]] = []
 
     def top(self, channel: Channel) -> FrameId:
         return max(self.redis[channel], default=ZERO)
 
-    def write(self, written: Sequence[Row], told: object = None) -> None:
+    def write(self, written: Sequence[Row], told: Mapping[Channel, FrameId] | None = None) -> None:
         for each in written:
             if each.id > self.top(each.channel):
                 self.redis[each.channel].append(each.id)
+                if each.id > (told or {}).get(each.channel, ZERO):
+                    self.heard.append((each.channel.stream, each.id.sequence))
 
     def forget_before(self, channel: Channel, first: FrameId) -> None:
         self.redis[channel] = [id for id in self.redis[channel] if id >= first]
@@ -122,6 +128,25 @@ def test_what_redis_keeps_has_no_hole_when_what_it_lacks_is_too_old(world: World
     under_test.check(0, {"a": FrameId(1, 14)}, {})
     done(under_test)
     assert world.sequences() == list(held)
+
+
+def test_who_takes_over_publishes_nothing_again_of_any_stream_that_redis_has_lost(world: World) -> None:
+    under_test = mirror.Mirror(Settings())
+    world.log = [*rows(0, 3, "a"), *rows(0, 3, "b")]
+    under_test.check(0, {"a": FrameId(1, 2), "b": FrameId(1, 2)}, {})
+    done(under_test)
+    assert all(len(world.redis[Channel("detections", stream)]) == 3 for stream in "ab")
+    assert world.heard == []
+
+
+def test_what_a_worker_commits_before_a_redis_without_anything_is_filled_is_published(world: World) -> None:
+    under_test = mirror.Mirror(Settings())
+    world.log = rows(0, 6)
+    under_test.check(0, {"a": FrameId(1, 2)}, {})
+    under_test.write(rows(3, 6))
+    done(under_test)
+    assert world.sequences() == list(range(6))
+    assert world.heard == [("a", 3), ("a", 4), ("a", 5)]
 
 
 def test_a_batch_is_the_mirror_s_before_its_partitions_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
