@@ -70,6 +70,7 @@ class Intake:
         self._stepped_over: dict[int, GapReason] = {}  # why the log before a partition's next record was not read
         self._plain: dict[int, tuple[int, str]] = {}  # offsets outside of transactions, until they are acknowledged
         self._plain_came = False  # some that no request was made for
+        self._plain_refused = False  # the last request failed
         self._plain_lock = threading.Lock()
         self._era = 0  # how often partitions were given up
         self._came = False  # partitions that are not taken over yet
@@ -348,8 +349,10 @@ class Intake:
 
     def _acknowledged(self, offsets: "Offsets", answer: object) -> None:
         with self._plain_lock:
-            if isinstance(answer, Exception):
-                log.warning("offsets are not committed yet: %s", answer)
+            refused, self._plain_refused = self._plain_refused, isinstance(answer, Exception)
+            if self._plain_refused:
+                if not refused:  # said once: an outage has a failure per poll
+                    log.warning("offsets are not committed yet: %s", answer)
                 self._plain_came = True  # tried again, with what has come since
                 return
             for partition, written in offsets.items():

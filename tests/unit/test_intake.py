@@ -1,6 +1,8 @@
 """What a poll brought is taken in, or comes again, whatever fails on the way."""
 
+import logging
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -29,6 +31,8 @@ class Consumer:
     def __init__(self, *failing: str, taken_away: bool = False) -> None:
         self._fetcher = SimpleNamespace(config={})
         self._failing, self._taken_away = failing, taken_away
+        self.answers: list[object] = []  # to commits that are not waited for
+        self.asked = 0
         self.sought: dict[TopicPartition, int] = {}
 
     def group_metadata(self) -> Any:
@@ -50,6 +54,10 @@ class Consumer:
 
     def commit(self, offsets: Any, timeout_ms: int) -> None:
         pass
+
+    def commit_async(self, offsets: Any, callback: Callable[[Any, object], None]) -> None:
+        self.asked += 1
+        callback(offsets, self.answers.pop(0))
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         if self._taken_away:
@@ -166,3 +174,20 @@ def test_what_was_skipped_by_then_is_forgotten_with_the_partition(monkeypatch: p
         (5, 5, GapReason.DROPPED),
         (6, 9, GapReason.REFUSED),
     ]
+
+
+def test_an_outage_in_which_offsets_can_t_be_committed_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    consumer = Consumer()
+    rig = Rig(monkeypatch, consumer)
+    rig.polls.clear()
+    for _ in range(2):
+        away = [KafkaConnectionError("the coordinator is away")] * 3
+        consumer.answers = [*away, None]
+        rig.intake.later_commit({0: (12, "")})
+        with caplog.at_level(logging.WARNING, "consumers.intake"):
+            for _ in range(6):
+                rig.intake.step(0)
+    assert consumer.asked == 8
+    assert len(caplog.records) == 2
