@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Set
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from consumers import metrics
 from consumers.entry import Channel, Row
@@ -148,7 +148,8 @@ class Mirror(threading.Thread):
                 if isinstance(error, ResponseError):
                     self._compare_all()
                 wait = backoff.next()
-                reason = str(redis_error(self._settings.redis, error))
+                # Of all else, Kafka's errors too, the message says where they are from.
+                reason = redis_error(self._settings.redis, error) if isinstance(error, RedisError) else error
                 log.warning("results are not mirrored, trying again in %.1f s: %s", wait, reason)
                 with self._changed:
                     self._end_repairs(self._repairs.keys())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from kafka.errors import KafkaTimeoutError
 
 from consumers import mirror, repair
 from consumers.commit import Committer
@@ -147,6 +148,20 @@ def test_what_a_worker_commits_before_a_redis_without_anything_is_filled_is_publ
     done(under_test)
     assert world.sequences() == list(range(6))
     assert world.heard == [("a", 3), ("a", 4), ("a", 5)]
+
+
+def test_what_kafka_does_not_answer_is_not_said_to_be_redis(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unanswered(_: Tail) -> list[Row]:
+        raise KafkaTimeoutError("no leader answers")
+
+    monkeypatch.setattr(Tail, "read", unanswered)
+    under_test = mirror.Mirror(Settings())
+    under_test.check(0, {"a": FrameId(1, 2)}, {})
+    done(under_test)
+    assert "no leader answers" in caplog.text
+    assert "Redis" not in caplog.text
 
 
 def test_a_batch_is_the_mirror_s_before_its_partitions_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
