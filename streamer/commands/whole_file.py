@@ -40,7 +40,7 @@ def whole_file(path: str | Path) -> Iterator[TextIO]:
 
 @contextmanager
 def disk_errors(name: str) -> Iterator[None]:
-    """Around whatever writes to `name`.
+    """Around whatever writes to `name`. An error that has a file's name of its own is said of that.
 
     Raises:
         StreamerError: the disk is full or broken.
@@ -50,4 +50,4 @@ def disk_errors(name: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _OF_A_DISK:
             raise
-        raise StreamerError(f"can't write {name}: {error.strerror}") from None
+        raise StreamerError(f"can't write {error.filename or name}: {error.strerror}") from None

@@ -1,5 +1,6 @@
 """A disk that is full is one line, whatever was written to it. /dev/full is such a disk."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.commands.whole_file import whole_file
+from streamer.commands.whole_file import disk_errors, whole_file
 from streamer.errors import StreamerError
 
 pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
@@ -36,6 +37,11 @@ def test_a_file(lines: int) -> None:
         whole_file("/dev/full") as file,
     ):
         file.write("a line\n" * lines)
+
+
+def test_a_file_beside_the_output_is_named() -> None:
+    with pytest.raises(StreamerError, match="can't write /var/cache/x: Read-only"), disk_errors("the output"):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/var/cache/x")
 
 
 def test_an_error_of_something_else_stays_what_it_is(tmp_path: Path) -> None:
