@@ -21,7 +21,7 @@ class FastestDetHead:
 
     def __init__(self, classes: int, size: tuple[int, int]) -> None:
         self.classes = classes
-        self._size = size
+        self.size = size
 
     @staticmethod
     def recognise(sample: Sample) -> str | None:
@@ -54,5 +54,5 @@ class FastestDetHead:
         x = (cells % columns + np.tanh(chosen[1])) / columns
         y = (cells // columns + np.tanh(chosen[2])) / rows
         width, height = 1 / (1 + np.exp(-chosen[3:5]))
-        boxes = np.stack([x, y, width, height], axis=1) * np.array(self._size * 2, np.float32)
+        boxes = np.stack([x, y, width, height], axis=1) * np.array(self.size * 2, np.float32)
         return confident(corners(boxes), scores, classes, thresholds)

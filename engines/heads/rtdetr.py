@@ -19,7 +19,7 @@ class RtDetrHead:
     """One row per query; no two are for the same object.
 
     boxes, scores: positions of both in the outputs; the same if one output holds both.
-    logits: whether scores are logits.
+    logits: whether scores are logits. size: width and height of the network's input.
     """
 
     name = "rtdetr"
@@ -28,8 +28,8 @@ class RtDetrHead:
 
     def __init__(self, classes: int, boxes: int, scores: int, size: tuple[int, int], logits: bool) -> None:
         self.classes = classes
-        self._boxes, self._scores, self._logits = boxes, scores, logits
-        self._size = np.array(size * 2, np.float32)
+        self.boxes, self.scores, self.logits = boxes, scores, logits
+        self.size = size
 
     @staticmethod
     def recognise(sample: Sample) -> str | None:
@@ -38,7 +38,7 @@ class RtDetrHead:
             head = RtDetrHead.bind(sample)
         except ValueError:
             return None
-        boxes = sample.outputs[head._boxes]
+        boxes = sample.outputs[head.boxes]
         queries = boxes.shape[1]
         if sample.boxes_per_cell(queries) or not is_fraction(boxes[..., :4]) or not sample.fits_names(head.classes):
             return None
@@ -62,14 +62,14 @@ class RtDetrHead:
 
     def decode(self, outputs: Outputs, picture: int, thresholds: Thresholds) -> Detections:
         """See Head."""
-        table = outputs[self._scores][picture]
-        scores = table[:, 4:] if self._boxes == self._scores else table
+        table = outputs[self.scores][picture]
+        scores = table[:, 4:] if self.boxes == self.scores else table
         best = np.maximum.reduce(scores, axis=1)
-        best = 1 / (1 + np.exp(-best)) if self._logits else best
+        best = 1 / (1 + np.exp(-best)) if self.logits else best
         numbers = np.flatnonzero(best >= thresholds.lowest)
         classes = scores[numbers].argmax(axis=1)
-        boxes = outputs[self._boxes][picture][numbers, :4]
-        return confident(corners(boxes) * self._size, best[numbers], classes, thresholds)
+        boxes = outputs[self.boxes][picture][numbers, :4]
+        return confident(corners(boxes) * np.array(self.size * 2, np.float32), best[numbers], classes, thresholds)
 
 
 def _has_logits(scores: NDArray[Any]) -> bool:

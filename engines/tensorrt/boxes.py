@@ -139,7 +139,7 @@ class _Memory:
         """The kernels' ANSWER."""
         grid = int(self.grid) if task.reading.grid is not None else 0
         dtype = slot.network.outputs[0].dtype
-        return task.reading.argument(slot.outputs[0], dtype, grid, len(task.model.classes))
+        return task.reading.argument(slot.outputs, dtype, grid, len(task.model.classes))
 
     def close(self) -> None:
         for memory in self._taken:

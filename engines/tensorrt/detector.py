@@ -137,18 +137,18 @@ class GpuDetector:
 def on_gpu(detector: Detector, slots: int = 2) -> GpuDetector | None:
     """The same model with decoding, letterbox and NMS on the GPU as well; None if kernels can't take them over.
 
-    They can't if another engine runs it, or its layout is one that only the CPU reads. The detector's buffers for
-    arrays of this machine are let go.
+    They can't if another engine runs it, if its head is none of ours, or for outputs of mixed types. The detector's
+    buffers for arrays of this machine are let go.
 
     Raises:
         DeviceError: there is no memory for it.
     """
     engine = detector.engine
-    if not isinstance(engine, TensorRtEngine) or len(engine.network.outputs) != 1:
+    if not isinstance(engine, TensorRtEngine):
         return None
-    output = engine.network.outputs[0]
-    read = reading(detector.head, output.whole(engine.network.most))
-    if read is None or output.dtype not in (np.float32, np.float16):
+    outputs = engine.network.outputs
+    read = reading(detector.head, outputs[0].whole(engine.network.most))
+    if read is None or {output.dtype.name for output in outputs} not in ({"float32"}, {"float16"}):
         return None
     selection = detector.selection
     levels = tuple(level for level in (selection.thresholds, selection.candidates) if level is not None)

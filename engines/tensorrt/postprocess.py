@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from engines.detections import Detections, Floats
 from engines.heads.end2end import End2EndHead
+from engines.heads.fastestdet import FastestDetHead
 from engines.heads.head import Head, Thresholds
+from engines.heads.rtdetr import RtDetrHead
 from engines.heads.yolov5 import YoloV5Head
 from engines.heads.yolov8 import YoloV8Head
 from engines.heads.yolox import YoloXHead
@@ -26,13 +28,16 @@ SCORING_THREADS = 256
 ANSWER = np.dtype(
     [
         ("tensor", np.uint64),
+        ("scores", np.uint64),
         ("grid", np.uint64),
         ("half", np.int32),
         ("layout", np.int32),
         ("boxes", np.int32),
         ("columns", np.int32),
         ("classes", np.int32),
-        ("unused", np.int32),
+        ("across", np.int32),
+        ("width", np.int32),
+        ("height", np.int32),
     ]
 )
 CANDIDATE = np.dtype([("box", np.float32, 4), ("score", np.float32), ("kind", np.int32)])
@@ -47,6 +52,9 @@ class Layout(IntEnum):
     YOLOV5 = 1
     YOLOX = 2
     END2END = 3
+    FASTESTDET = 4
+    RTDETR = 5
+    RTDETR_LOGITS = 6
 
 
 class Rivals(IntEnum):
@@ -62,6 +70,8 @@ class Reading:
     """How the kernels read a network's answer.
 
     boxes: per picture. columns: numbers per box. grid: float32 (boxes, 3) of YOLOX, else None.
+    size: width and height of the network's input, where boxes are fractions of it. across: cells in a row of a map.
+    tensors: which outputs it reads; a second one has the scores.
     """
 
     layout: Layout
@@ -69,14 +79,19 @@ class Reading:
     columns: int
     grid: Floats | None
     overlapping: bool
+    size: tuple[int, int] = (0, 0)
+    across: int = 0
+    tensors: tuple[int, ...] = (0,)
 
-    def argument(self, address: int, dtype: np.dtype[Any], grid_address: int, classes: int) -> NDArray[Any]:
-        """The kernels' ANSWER (one, no axes) for an output tensor at a device address."""
+    def argument(self, addresses: Sequence[int], dtype: np.dtype[Any], grid_address: int, classes: int) -> NDArray[Any]:
+        """The kernels' ANSWER (one, no axes) for a network's outputs at device addresses, all of one type."""
         value = np.zeros((), ANSWER)
-        value["tensor"], value["grid"] = address, grid_address
+        value["tensor"], value["scores"] = (*(addresses[number] for number in self.tensors), 0)[:2]
+        value["grid"] = grid_address
         value["half"] = dtype == np.float16
         value["layout"], value["boxes"], value["columns"] = self.layout, self.boxes, self.columns
-        value["classes"] = classes
+        value["classes"], value["across"] = classes, self.across
+        value["width"], value["height"] = self.size
         return value
 
     def rivals(self, agnostic: bool) -> Rivals:
@@ -87,7 +102,7 @@ class Reading:
 
 
 def reading(head: Head, shape: tuple[int, ...]) -> Reading | None:
-    """How the kernels read what `head` reads, from an output of (pictures, ...); None if they don't know it."""
+    """How the kernels read what `head` reads, whose first output is (pictures, ...); None if they don't know it."""
     match head:
         case YoloV8Head():
             return Reading(Layout.YOLOV8, shape[2], shape[1], None, True)
@@ -97,6 +112,13 @@ def reading(head: Head, shape: tuple[int, ...]) -> Reading | None:
             return Reading(Layout.YOLOX, shape[1], shape[2], head.grid, True)
         case End2EndHead():
             return Reading(Layout.END2END, shape[1], shape[2], None, False)
+        case FastestDetHead():
+            cells, across = shape[2] * shape[3], shape[3]
+            return Reading(Layout.FASTESTDET, cells, shape[1], None, True, head.size, across)
+        case RtDetrHead():
+            layout = Layout.RTDETR_LOGITS if head.logits else Layout.RTDETR
+            tensors = (head.boxes,) if head.boxes == head.scores else (head.boxes, head.scores)
+            return Reading(layout, shape[1], 4 + head.classes, None, False, head.size, tensors=tensors)
         case _:
             return None
 

@@ -66,7 +66,7 @@ class OnGpu:
         candidates = np.zeros((count, post.CAPACITY), post.CANDIDATE)
         arrays = (answer, grid, levels, rows, scores, kinds, tallies, candidates, objects)
         with self.taken(*arrays) as (stream, given, cells, limits, pictures, *rest):
-            value = how.argument(int(given), answer.dtype, int(cells) if how.grid is not None else 0, classes)
+            value = how.argument([int(given)], answer.dtype, int(cells) if how.grid is not None else 0, classes)
             self._launch(stream, np.void(value.tobytes()), how, count, (limits, pictures, *rest), iou, most)
         return [post.detections(tally, mine, classes, _HERE) for tally, mine in zip(tallies, objects, strict=True)]
 

@@ -1,4 +1,4 @@
-"""The kernels on a real GPU: what they give on a CPU, they give here, to the last bit where no exp() is in it."""
+"""The kernels on a real GPU: what they give on a CPU, they give here, to the last bit but for exp() and its like."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_letterbox(device: Device, size: tuple[int, int], colour: Colour, dtype:
     assert len(np.unique(tensor[1])) == 1
 
 
-@pytest.mark.parametrize("layout", ["yolov8", "yolov5", "yolox", "end2end"])
+@pytest.mark.parametrize("layout", boxes.LAYOUTS)
 @pytest.mark.parametrize("pictures", [1, 32])
 @pytest.mark.parametrize("again", range(3))
 def test_boxes(device: Device, layout: str, pictures: int, again: int) -> None:
@@ -40,7 +40,7 @@ def test_boxes(device: Device, layout: str, pictures: int, again: int) -> None:
 
     found = OnGpu(device).boxes(answer, how, selection.thresholds, rows, 0.6, 300)
 
-    boxes.same(found, boxes.on_cpu(answer, head, selection), 1e-5 if layout == "yolox" else 0)
+    boxes.same(found, boxes.on_cpu(answer, head, selection), *boxes.ROUNDED.get(layout, ()))
 
 
 def test_more_candidates_than_compete(device: Device) -> None:

@@ -63,14 +63,23 @@ class Kernels:
         return tensor
 
     def candidates(
-        self, answer: NDArray[Any], how: post.Reading, levels: Sequence[Thresholds], rows: NDArray[Any]
+        self,
+        answer: NDArray[Any],
+        how: post.Reading,
+        levels: Sequence[Thresholds],
+        rows: NDArray[Any],
+        *more: NDArray[Any],
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Tallies (pictures,) and candidates (pictures, CAPACITY) of a network's answer to a PICTURE table."""
+        """Tallies (pictures,) and candidates (pictures, CAPACITY) of a network's answer to a PICTURE table.
+
+        more: outputs behind the first.
+        """
         count, thresholds = len(answer), post.threshold_table(levels)
         scores, kinds = np.full((count, how.boxes), np.nan, np.float32), np.full((count, how.boxes), -9, np.int32)
         tallies, found = np.zeros(count, post.TALLY), np.zeros((count, post.CAPACITY), post.CANDIDATE)
         grid = how.grid.ctypes.data if how.grid is not None else 0
-        argument = how.argument(answer.ctypes.data, answer.dtype, grid, len(levels[0].per_class))
+        addresses = [each.ctypes.data for each in (answer, *more)]
+        argument = how.argument(addresses, answer.dtype, grid, len(levels[0].per_class))
         blocks = -(-how.boxes // post.SCORING_THREADS), 1, count
         self.run("score_boxes", blocks, argument, rows, thresholds, scores, kinds, tallies)
         self.run("choose_candidates", (1, 1, count), argument, scores, kinds, tallies, found)

@@ -10,7 +10,7 @@ int main() {
     std::vector<float> tensor((4 + classes) * boxes);
     for (int i = 0; i < (int)tensor.size(); i++) tensor[i] = i < 2 * boxes ? random() % 400 : i < 4 * boxes ? 40 : (random() % 100) / 100.0f;
     const float thresholds[] = {0.1f, 0.1f, 0.1f, 0.1f};
-    const Answer answer = {tensor.data(), nullptr, 0, YOLOV8, boxes, 4 + classes, classes, 0};
+    const Answer answer = {tensor.data(), nullptr, nullptr, 0, YOLOV8, boxes, 4 + classes, classes, 0, 0, 0};
     Picture picture = {};
     picture.scale_x = picture.scale_y = 1;
     picture.whole_width = picture.whole_height = 416;

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from engines.detections import Detections
@@ -18,6 +19,7 @@ from engines.engine import InputSpec
 from engines.heads.end2end import End2EndHead
 from engines.heads.fastestdet import FastestDetHead
 from engines.heads.head import Head, Sample, Thresholds
+from engines.heads.rtdetr import RtDetrHead
 from engines.heads.yolov5 import YoloV5Head
 from engines.heads.yolov8 import YoloV8Head
 from engines.heads.yolox import YoloXHead
@@ -28,11 +30,14 @@ from tests.kernels.on_cpu import Kernels, whole_pictures
 
 SIZE, CLASSES = 416, 6
 CELLS = 3549
+LAYOUTS = ["yolov8", "yolov5", "yolox", "end2end", "fastestdet", "rtdetr", "rtdetr logits"]
+# How far boxes and scores may be apart: exp(), tanh() and pow() of another library differ in the last bits.
+ROUNDED = {"yolox": (1e-5, 0), "fastestdet": (1e-4, 1e-6), "rtdetr logits": (0, 1e-6)}
 
 
 def answers(layout: str, pictures: int, random: np.random.Generator) -> NDArray[np.float32]:
     """What a busy network might answer: clusters of boxes with equal scores among them."""
-    boxes = 300 if layout == "end2end" else CELLS
+    boxes = {"fastestdet": 26 * 26, "yolov8": CELLS, "yolov5": CELLS, "yolox": CELLS}.get(layout, 300)
     centres = random.integers(0, 12, (pictures, boxes, 2)) * 34 + random.normal(0, 3, (pictures, boxes, 2))
     sizes = random.uniform(20, 60, (pictures, boxes, 2))
     scores = np.round(random.uniform(0, 1, (pictures, boxes, CLASSES)) ** 12, 2)
@@ -42,6 +47,15 @@ def answers(layout: str, pictures: int, random: np.random.Generator) -> NDArray[
         kinds = random.integers(0, CLASSES, (pictures, boxes, 1))
         parts = [centres - sizes / 2, centres + sizes / 2, scores.max(2, keepdims=True), kinds]
         return np.concatenate(parts, 2).astype(np.float32)
+    if layout == "fastestdet":
+        # Not all tenths: with these no two products of powers are the same but for how they are rounded.
+        objectness = np.round(random.uniform(0.45, 1, (pictures, boxes, 1)), 1)
+        parts = [objectness, random.normal(0, 1, (pictures, boxes, 2)), random.normal(-2, 0.5, (pictures, boxes, 2))]
+        table = np.concatenate([*parts, scores], 2).transpose(0, 2, 1).astype(np.float32)
+        return table.reshape(pictures, 5 + CLASSES, 26, 26).copy()
+    if layout.startswith("rtdetr"):
+        scores = scores * 8 - 4 if layout == "rtdetr logits" else scores
+        return np.concatenate([centres / SIZE, sizes / SIZE, scores], 2).astype(np.float32)
     objectness = np.round(random.uniform(0, 1, (pictures, boxes, 1)) ** 4, 1)
     if layout == "yolox":
         centres, sizes = random.normal(0, 1, (pictures, boxes, 2)), random.normal(0.5, 0.5, (pictures, boxes, 2))
@@ -49,7 +63,10 @@ def answers(layout: str, pictures: int, random: np.random.Generator) -> NDArray[
 
 
 def head_of(layout: str, answer: NDArray[np.float32]) -> Head:
+    if layout.startswith("rtdetr"):
+        return RtDetrHead(CLASSES, 0, 0, (SIZE, SIZE), logits=layout == "rtdetr logits")
     heads: dict[str, Any] = {"yolov8": YoloV8Head, "yolov5": YoloV5Head, "yolox": YoloXHead, "end2end": End2EndHead}
+    heads["fastestdet"] = FastestDetHead
     head: Head = heads[layout].bind(Sample(SIZE, SIZE, [answer[:1]]))
     return head
 
@@ -93,18 +110,18 @@ def by_kernels(kernels: Kernels, answer: NDArray[Any], head: Head, selection: Se
     return list(kernels.suppress(tallies, found, rivals, selection.iou, selection.max_objects, rows))
 
 
-def same(found: list[Detections], expected: list[Detections], tolerance: float = 0) -> None:
+def same(found: list[Detections], expected: list[Detections], boxes: float = 0, scores: float = 0) -> None:
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.classes, other.classes)
-        np.testing.assert_array_equal(one.scores, other.scores)
-        np.testing.assert_allclose(one.boxes, other.boxes, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=scores)
+        np.testing.assert_allclose(one.boxes, other.boxes, rtol=boxes, atol=boxes)
 
 
 PER_CLASS = [0.3, 0.25, 0.9, np.inf, 0.5, 0.25]
 
 
 @pytest.mark.parametrize("agnostic", [False, True])
-@pytest.mark.parametrize("layout", ["yolov8", "yolov5", "yolox", "end2end"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_batch_as_the_cpu_worker_finds_it(kernels: Kernels, layout: str, agnostic: bool) -> None:
     answer = answers(layout, 3, np.random.default_rng(1))
     head, selection = head_of(layout, answer), select(PER_CLASS, 0.6, agnostic, 300)
@@ -113,8 +130,7 @@ def test_a_batch_as_the_cpu_worker_finds_it(kernels: Kernels, layout: str, agnos
 
     expected = on_cpu(answer, head, selection)
     assert min(map(len, expected)) > 20
-    # exp() of another library differs in the last bits.
-    same(found, expected, 1e-5 if layout == "yolox" else 0)
+    same(found, expected, *ROUNDED.get(layout, ()))
 
 
 @pytest.mark.parametrize("iou", [0.1, 0.3, 0.5, 0.75, 1.0])
@@ -137,17 +153,18 @@ def test_nothing_found(kernels: Kernels) -> None:
     assert [len(one) for one in by_kernels(kernels, answer, head, selection)] == [0, 0]
 
 
-@pytest.mark.parametrize("layout", ["yolov8", "yolov5", "yolox", "end2end"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_broken_answers(kernels_once: Kernels, layout: str, value: float) -> None:
     answer = answers(layout, 1, np.random.default_rng(5))
-    broken = answer.transpose(0, 2, 1) if layout == "yolov8" else answer
+    broken = answer.reshape(*answer.shape[:2], -1)
+    broken = broken.transpose(0, 2, 1) if layout in ("yolov8", "fastestdet") else broken
     for column in range(broken.shape[2]):
         broken[0, column::40, column] = value
     # All classes as one: cv2.dnn.NMSBoxesBatched moves classes apart by the largest coordinate, where float64 ends.
     head, selection = head_of(layout, answer), select([0.4] * CLASSES, 0.6, True, 300)
     found = by_kernels(kernels_once, answer, head, selection)
-    same(found, on_cpu(answer, head, selection), 1e-5 if layout == "yolox" else 0)
+    same(found, on_cpu(answer, head, selection), *ROUNDED.get(layout, ()))
 
 
 def test_a_class_without_a_name(kernels: Kernels) -> None:
@@ -196,7 +213,56 @@ def test_of_too_many_the_most_confident_compete_and_of_equals_the_first(kernels:
 
 
 def test_layouts_that_the_kernels_leave_to_the_cpu() -> None:
-    assert post.reading(FastestDetHead(80, 352), (1, 85, 22, 22)) is None
+    theirs: Any = object()
+    assert post.reading(theirs, (1, 85, 22, 22)) is None
+
+
+# No two products of powers of these are the same but for how they are rounded, and none is at a threshold.
+NUMBERS = st.sampled_from([-3, -0.5, 0, 0.1, 0.5, 0.9, 3, np.inf, np.nan])
+THRESHOLDS = Thresholds.of([0.3, 0.6, np.inf])
+
+
+@pytest.fixture(scope="session")
+def candidates(library: Path) -> Callable[..., Detections]:
+    """What the kernels make of the second picture."""
+    kernels = Kernels(ctypes.CDLL(str(library)))
+
+    def run(head: Head, *outputs: NDArray[np.float32]) -> Detections:
+        how = post.reading(head, outputs[0].shape)
+        assert how is not None
+        rows = whole_pictures(2, 64, 48)
+        tallies, found = kernels.candidates(outputs[0], how, [THRESHOLDS], rows, *outputs[1:])
+        mine = found[1, : tallies["candidates"][1]]
+        return Detections(mine["box"].copy(), mine["score"].copy(), mine["kind"].astype(np.int64))
+
+    return run
+
+
+def decoded(head: Head, *outputs: NDArray[np.float32]) -> Detections:
+    """What the CPU's head makes of the second picture, in the order of the kernels."""
+    with np.errstate(all="ignore"):
+        found = head.decode(outputs, 1, THRESHOLDS)
+    found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)]
+    return found[np.argsort(-found.scores, kind="stable")]
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(arrays.arrays(np.float32, (2, 8, 2, 3), elements=NUMBERS))
+def test_fastestdets_cells_are_read_as_on_the_cpu(candidates: Any, answer: NDArray[np.float32]) -> None:
+    head = FastestDetHead(3, (64, 48))
+    same([candidates(head, answer)], [decoded(head, answer)], *ROUNDED["fastestdet"])
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(arrays.arrays(np.float32, (2, 5, 7), elements=NUMBERS), st.booleans(), st.sampled_from([None, 0, 1]))
+def test_rtdetrs_queries_are_read_as_on_the_cpu(
+    candidates: Any, answer: NDArray[np.float32], logits: bool, boxes: int | None
+) -> None:
+    """boxes: which of two outputs has them; None: one has all."""
+    parts = [answer[..., :4].copy(), answer[..., 4:].copy()]
+    outputs = [answer] if boxes is None else parts[:: 1 - 2 * boxes]
+    head = RtDetrHead(3, boxes or 0, 0 if boxes is None else 1 - boxes, (64, 48), logits)
+    same([candidates(head, *outputs)], [decoded(head, *outputs)], 0, 1e-6 if logits else 0)
 
 
 # Corners on a grid and few scores: equal scores, equal boxes, touching and empty ones, and overlaps at the limit.

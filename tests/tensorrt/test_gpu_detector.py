@@ -2,13 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
-from numpy.typing import NDArray
+from onnx import TensorProto
 
 from engines.detections import Detections
 from engines.detector import Detector
@@ -183,10 +185,49 @@ def test_a_class_without_a_name(decoders: Rig, tmp_path: Path) -> None:
         on_simulated.detect_jpegs(FRAMES[:1])
 
 
-def test_layouts_that_kernels_do_not_read_stay_with_the_cpu(rig_with_kernels: Rig, tmp_path: Path) -> None:
-    answer: NDArray[np.float32] = np.zeros((1, 7, 4, 4), np.float32)
-    path = constant_network(tmp_path / "m.onnx", {"o": answer}, ("n", 3, SIZE, SIZE), NAMES)
-    on_cpu, for_arrays = rig_with_kernels.detectors(path, head="fastestdet")
+def rtdetr(folder: Path, logits: bool, apart: bool, dtype: int = TensorProto.FLOAT) -> Path:
+    """Two cats that overlap and a dog, each found by a query of its own. apart: in two outputs, scores first."""
+    boxes = rows((0.5, 0.5, 0.25, 0.25), (0.52, 0.5, 0.25, 0.25), (0.125, 0.5, 0.1, 0.1), count=30, width=4)
+    scores = np.full((1, 30, 2), -4 if logits else 0.02, np.float32)
+    scores[0, :3] = [(3, -3), (2, -3), (-3, 1)] if logits else [(0.9, 0.1), (0.8, 0.1), (0, 0.7)]
+    outputs = {"scores": scores, "boxes": boxes} if apart else {"o": np.concatenate([boxes, scores], 2)}
+    return constant_network(folder / "m.onnx", outputs, ("n", 3, SIZE, SIZE), NAMES, dtype, brightness=True)
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT, TensorProto.FLOAT16])
+@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("apart", [False, True])
+def test_rtdetr(decoders: Rig, tmp_path: Path, logits: bool, apart: bool, dtype: int) -> None:
+    on_cpu, on_simulated = both(decoders, rtdetr(tmp_path, logits, apart, dtype))
+    assert (on_cpu.model.head, on_cpu.model.padding) == ("rtdetr", "stretch")
+    expected = by_cpu(on_cpu, FRAMES)
+    assert [len(one) for one in expected] == [3] * 5
+    same(on_simulated.detect_jpegs(FRAMES), expected)
+
+
+def test_outputs_of_mixed_types_stay_with_the_cpu(rig_with_kernels: Rig, tmp_path: Path) -> None:
+    _, for_arrays = rig_with_kernels.detectors(rtdetr(tmp_path, logits=True, apart=True))
+    assert isinstance(for_arrays.engine, TensorRtEngine)
+    scores, boxes = for_arrays.engine.network.outputs
+    for_arrays.engine.network.outputs = (replace(scores, dtype=np.dtype(np.float16)), boxes)
+    assert on_gpu(for_arrays) is None
+
+
+def test_fastestdet(decoders: Rig, shared: Path) -> None:
+    on_cpu, on_simulated = both(decoders, shared / "models" / "FastestDet.onnx", batch=1, fixed=True)
+    assert (on_cpu.model.head, on_cpu.model.padding, on_cpu.model.colour) == ("fastestdet", "stretch", "BGR")
+    street = cv2.VideoCapture(str(shared / "videos" / "people_street_720p.mp4"))
+    # Too small to be decoded at a smaller scale, which only one of the decoders does.
+    pictures = [cv2.resize(street.read()[1], (400, 300), interpolation=cv2.INTER_AREA) for _ in range(3)]
+    frames = [Frame(simplejpeg.encode_jpeg(each, 90, "BGR"), 400, 300) for each in pictures]
+    expected = by_cpu(on_cpu, frames)
+    assert min(map(len, expected)) > 2
+    same(on_simulated.detect_jpegs(frames), expected)
+
+
+def test_what_kernels_do_not_read_stays_with_the_cpu(rig_with_kernels: Rig, tmp_path: Path) -> None:
+    on_cpu, for_arrays = rig_with_kernels.detectors(network(tmp_path))
+    for_arrays.head = object()  # type: ignore[assignment]
     assert on_gpu(for_arrays) is None
     assert on_gpu(on_cpu) is None
 
