@@ -33,6 +33,8 @@ UNREAD_SHARE = 0.1
 RELEASE = 0.8
 """A lane that is held goes on at this share of what holds it, not to be held again at once."""
 SMOOTHING = 0.3
+QUIET_S = 60.0
+"""A file at full speed may be held and let go every second for hours: each says so no more often than this."""
 
 
 @dataclass
@@ -75,6 +77,7 @@ class ReaderLag:
         self._admin: KafkaAdminClient | None = None
         self._readers: dict[tuple[str, int], _Reader] = {}
         self._held: set[Lane] = set()
+        self._told: dict[Lane, float] = {}
 
     def start(self) -> None:
         """Begins."""
@@ -95,6 +98,7 @@ class ReaderLag:
             lanes = {lane: groups for lane, groups in self._waiting().items() if lane.first_offset is not None}
             for lane in self._held - lanes.keys():
                 self._set_held(lane, False)  # it need not wait any more: another freshness, or it is over
+            self._told = {lane: told for lane, told in self._told.items() if lane in lanes}
             if not lanes:
                 continue
             try:
@@ -138,8 +142,14 @@ class ReaderLag:
         held = behind >= (RELEASE if lane in self._held else 1.0)
         if held != (lane in self._held):
             text = f"waits: pipeline {slowest} is behind, or not running" if held else "goes on: its reader catches up"
-            log.warning(text, extra={"stream": lane.stream})
+            self._tell(lane, text)
             self._set_held(lane, held)
+
+    def _tell(self, lane: Lane, text: str) -> None:
+        now = time.monotonic()
+        if now - self._told.get(lane, -QUIET_S) >= QUIET_S:
+            self._told[lane] = now
+            log.warning(text, extra={"stream": lane.stream})
 
     def _set_held(self, lane: Lane, held: bool) -> None:
         self._held = self._held | {lane} if held else self._held - {lane}

@@ -10,6 +10,7 @@ from kafka.admin import OffsetSpec
 
 from producers.reader_lag import ReaderLag
 from streamer.settings import Settings
+from tests.integration.producer_rig import eventually
 
 FRAMES = 1000
 
@@ -23,15 +24,21 @@ class Lane:
         self.stream, self.records, self.record_bytes = stream, frames, frames * 1000
         self.held = threading.Event()
 
+        self.changes = 0
+
     def hold(self, held: bool) -> None:
-        assert held
+        self.changes += 1
         self.held.set()
 
 
 @pytest.fixture
-def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+def offsets() -> dict[Any, int]:
+    return {OffsetSpec.EARLIEST: 0, OffsetSpec.LATEST: FRAMES}
+
+
+@pytest.fixture
+def unread(offsets: dict[Any, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A partition of frames too old to be unread, whose reader hasn't begun."""
-    offsets = {OffsetSpec.EARLIEST: 0, OffsetSpec.LATEST: FRAMES}
 
     def look_up(wanted: dict[Any, Any]) -> dict[Any, Any]:
         return {each: SimpleNamespace(offset=offsets.get(what, FRAMES)) for each, what in wanted.items()}
@@ -49,3 +56,22 @@ def test_a_file_without_a_frame_disturbs_no_other(unread: None) -> None:
         assert full.held.wait(5)
     finally:
         lag.close()
+
+
+def test_a_file_that_is_held_and_let_go_all_the_time_says_so_now_and_then(
+    unread: None, offsets: dict[Any, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    lane = Lane("full", FRAMES)
+
+    def turn_about() -> dict[Any, list[str]]:
+        # All is read, then nothing: the log begins at its end, or at its beginning.
+        offsets[OffsetSpec.EARLIEST] = FRAMES - offsets[OffsetSpec.EARLIEST]
+        return {lane: ["main"]}
+
+    lag = ReaderLag(Settings(), turn_about)
+    lag.start()
+    try:
+        eventually(lambda: lane.changes > 5, "it is held and let go")
+    finally:
+        lag.close()
+    assert [record.message for record in caplog.records] == ["waits: pipeline main is behind, or not running"]
