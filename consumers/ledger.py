@@ -186,6 +186,8 @@ class Ledger:
             self._tell(entry)
 
     def _tell(self, entry: Entry) -> None:
+        if entry.dead is None:
+            entry.jpeg = b""  # it may wait long behind one that is not done, with thousands of others
         if not entry.patient or entry.partition in self._closing:
             self.urgent.set()
         self._changed.notify_all()

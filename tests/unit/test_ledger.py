@@ -59,6 +59,18 @@ def _short(record: Any) -> str:
     return f"{record.stream} {record.id}" + (" end" if isinstance(record, End) else "")
 
 
+def test_pictures_behind_a_frame_that_takes_long_are_kept_of_the_dead_ones_only() -> None:
+    log, kept = Log(), []
+    death = Death(DeadCause.UNREADABLE, "no picture")
+    for number, (outcome, dead) in enumerate([(None, None), (result(frame(1)), None), (GapReason.DEAD, death)]):
+        entry = log.put(frame(number))
+        entry.jpeg = b"a picture"
+        if outcome is not None:
+            log.ledger.finish(entry, outcome, dead=dead)
+        kept.append(entry.jpeg)
+    assert kept == [b"a picture", b"", b"a picture"]
+
+
 def test_results_leave_in_the_order_of_the_log() -> None:
     log = Log()
     entries = [log.put(frame(n)) for n in range(3)]
