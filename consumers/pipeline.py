@@ -27,7 +27,7 @@ class Membership:
         self._ours = ""
 
     def join(self, model: "ModelInfo", replace: bool) -> None:
-        """Writes the record if there is none, or if `replace`.
+        """Writes the record if there is none, if it says other things of our model, or if `replace`.
 
         Raises:
             UsageError: the pipeline runs another model.
@@ -35,21 +35,14 @@ class Membership:
         self._ours = model.sha256
         self._catalog.open()
         there = self._catalog.definitions.get(self._name)
-        if there is not None and there.model_sha256 == model.sha256:
+        definition = self._definition(model)
+        if there == definition:
             return
-        if there is not None and not replace:
+        if there is not None and there.model_sha256 != model.sha256 and not replace:
             raise UsageError(
                 f"pipeline {self._name} runs {there.model} ({there.model_sha256[:12]}), not {model.path.name} "
                 f"({model.sha256[:12]}): take another --pipeline, or --replace-model to change it for all workers"
             )
-        definition = PipelineDefinition(
-            name=self._name,
-            model=model.path.name,
-            model_sha256=model.sha256,
-            width=model.width,
-            height=model.height,
-            classes=tuple(model.classes),
-        )
         kafka = self._settings.kafka
         write_definition(kafka, topic_names(kafka).pipelines, self._name, definition.to_json())
         # Seen once before `check` looks: what it finds different from ours is then newer than ours.
@@ -71,3 +64,14 @@ class Membership:
     def close(self) -> None:
         """Ends the connection."""
         self._catalog.close()
+
+    def _definition(self, model: "ModelInfo") -> PipelineDefinition:
+        return PipelineDefinition(
+            name=self._name,
+            model=model.path.name,
+            model_sha256=model.sha256,
+            width=model.width,
+            height=model.height,
+            classes=tuple(model.classes),
+            stretched=model.padding == "stretch",
+        )

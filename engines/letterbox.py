@@ -78,9 +78,11 @@ class Letterbox:
     def wanted_size(self, width: int, height: int) -> tuple[int, int]:
         """The smallest size (width, height) at which a picture of width x height loses nothing in here.
 
-        What the producers' transport `network` sends: the picture fitted in, never enlarged.
+        What the producers' transport `network` sends, in the picture's aspect and never enlarged: fitted in, or
+        covering the input where it is stretched, which would enlarge a fitted picture again in one direction.
         """
-        scale = min(self.width / width, self.height / height, 1)
+        across, down = self.width / width, self.height / height
+        scale = min(1, max(across, down) if self.padding == "stretch" else min(across, down))
         return max(1, round(width * scale)), max(1, round(height * scale))
 
     def place(self, width: int, height: int) -> tuple[int, int, int, int]:

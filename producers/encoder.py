@@ -17,7 +17,7 @@ from producers.colour import Mix, Plane
 from producers.masks import Masks
 from producers.picture import Picture
 from producers.planes import Converter, Layout, is_plain, layout, views
-from producers.transform import Geometry, Rectangle, Size, plan
+from producers.transform import Geometry, NetworkInput, Rectangle, Size, plan
 from streamer.errors import SourceError, UsageError
 from streamer.records.frame import Matrix
 from streamer.records.stream import StreamDefinition
@@ -59,12 +59,12 @@ class _Route:
 class Encoder:
     """Encodes the pictures of one stream. Belongs to one thread; lets others run while it scales and encodes."""
 
-    def __init__(self, definition: StreamDefinition, network_size: Size | None) -> None:
-        """network_size: (width, height) of the pipeline's network input, for transport `network`; None: not known,
-        then such a stream travels in full.
+    def __init__(self, definition: StreamDefinition, network: NetworkInput | None) -> None:
+        """network: input of the pipeline's network, for transport `network`; None: not known, then such a stream
+        travels in full.
         """
         self._definition = definition
-        self._network_size = network_size
+        self._network = network
         self._converter = Converter()
         self._kind: object = None
         self._route: _Route | None = None
@@ -110,7 +110,7 @@ class Encoder:
         definition, frame = self._definition, picture.frame
         form = layout(frame)
         stored = frame.width, frame.height
-        geometry = plan(definition, stored, picture.rotation, form.subsampling, self._network_size)
+        geometry = plan(definition, stored, picture.rotation, form.subsampling, self._network)
         sheet = masks = None
         if geometry.turn or definition.masks or (geometry.scaled and not geometry.whole):
             name = _TURNED.get(form.name, form.name) if geometry.turn in (90, 270) else form.name

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from producers.transform import NetworkInput
 from streamer.catalog import pipeline_catalog
 from streamer.records.stream import StreamDefinition
 from streamer.settings import KafkaSettings
@@ -37,15 +38,16 @@ class NetworkSizes:
             self._catalog = catalog
         self._catalog.refresh()
 
-    def of(self, definition: StreamDefinition) -> tuple[int, int] | None:
-        """(width, height) that no network of the stream's pipelines exceeds; None: not known, or not asked for."""
+    def of(self, definition: StreamDefinition) -> NetworkInput | None:
+        """What no network of the stream's pipelines exceeds, stretched if one is; None: not known, or not asked for."""
         if self._catalog is None or definition.transport != "network":
             return None
         known = [self._catalog.definitions.get(name) for name in definition.pipelines]
-        sizes = [(pipeline.width, pipeline.height) for pipeline in known if pipeline]
-        if len(sizes) < len(known):
+        found = [pipeline for pipeline in known if pipeline]
+        if len(found) < len(known):
             return None  # in full until every pipeline has said what it needs
-        return max(width for width, _ in sizes), max(height for _, height in sizes)
+        width, height = max(each.width for each in found), max(each.height for each in found)
+        return NetworkInput(width, height, any(each.stretched for each in found))
 
     def close(self) -> None:
         """Ends the connection."""

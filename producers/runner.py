@@ -21,6 +21,7 @@ from producers.reconnect import OtherKindError, Reconnecting, State
 from producers.sampling import Sampler
 from producers.sources.registry import open_source
 from producers.sources.source import Source
+from producers.transform import NetworkInput
 from streamer.addresses import mask
 from streamer.errors import SourceError, SourceUnusableError, UsageError
 from streamer.lifecycle import Deadline
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Size = tuple[int, int]
 SAME_SOURCE = ("source", "options", "video")
 """What makes pictures other pictures: with another of these the run is over and a new one begins."""
 SAME_OPENING = (*SAME_SOURCE, "fps", "pace", "loop")
@@ -43,10 +43,10 @@ SAME_OPENING = (*SAME_SOURCE, "fps", "pace", "loop")
 
 @dataclass(frozen=True)
 class Treatment:
-    """How frames are made now. network_size: (width, height) for transport `network`, None: not known yet."""
+    """How frames are made now. network: what transport `network` is made for, None: not known yet."""
 
     definition: StreamDefinition
-    network_size: Size | None
+    network: NetworkInput | None
 
 
 class Runner:
@@ -179,7 +179,7 @@ class Runner:
                     return
                 if made_for is not self._treatment or encoder is None:
                     made_for = self._treatment
-                    encoder = Encoder(made_for.definition, made_for.network_size)
+                    encoder = Encoder(made_for.definition, made_for.network)
                 self._publish(lane, encoder, picture)
 
     def _publish(self, lane: Lane, encoder: Encoder, picture: Picture) -> None:

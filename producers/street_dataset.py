@@ -12,6 +12,7 @@ from producers.encoder import Encoder
 from producers.picture import Picture
 from producers.sources.synthetic import street_frame
 from producers.street import Street, coco
+from producers.transform import NetworkInput
 from streamer.errors import UsageError
 from streamer.records.stream import StreamDefinition
 
@@ -85,7 +86,7 @@ def _views(count: int, seed: int, val: bool) -> Iterator[tuple[Street, int]]:
 def _picture(street: Street, index: int, wanted: Wanted) -> tuple[bytes, dict[str, Any]]:
     """A JPEG and its truth in COCO's format, in pixels of the JPEG."""
     definition = StreamDefinition(id="street", source="synthetic:", transport="network", quality=wanted.quality)
-    encoder = Encoder(definition, (wanted.side, wanted.side))
+    encoder = Encoder(definition, NetworkInput(wanted.side, wanted.side))
     encoded = encoder.encode(Picture(street_frame(street, index), index, index, 0.0, 0.0, 0, 0))
     truth = coco(street, [index])
     across, down = encoded.width / encoded.source_width, encoded.height / encoded.source_height

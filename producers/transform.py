@@ -21,6 +21,15 @@ class Rectangle:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkInput:
+    """What transport `network` is made for. stretched: pictures are stretched to width x height, not fitted in."""
+
+    width: int
+    height: int
+    stretched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Geometry:
     """What is done to the pictures of a source, all of one size.
 
@@ -54,7 +63,7 @@ class Geometry:
 
 
 def plan(
-    definition: StreamDefinition, stored: Size, rotation: int, subsampling: Size, network: Size | None = None
+    definition: StreamDefinition, stored: Size, rotation: int, subsampling: Size, network: NetworkInput | None = None
 ) -> Geometry:
     """How pictures of size `stored` travel.
 
@@ -82,9 +91,19 @@ def fit(size: Size, into: Size) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _travelling_size(cut: Size, definition: StreamDefinition, network: Size | None) -> Size:
-    limit = network if definition.transport == "network" else definition.transport_size
-    return fit(cut, limit) if limit else cut
+def cover(size: Size, over: Size) -> Size:
+    """`size` scaled to cover `over` with its aspect kept, never enlarged: what can be stretched to it without loss."""
+    scale = min(1, max(over[0] / size[0], over[1] / size[1]))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _travelling_size(cut: Size, definition: StreamDefinition, network: NetworkInput | None) -> Size:
+    if definition.transport != "network":
+        limit = definition.transport_size
+        return fit(cut, limit) if limit else cut
+    if network is None:
+        return cut
+    return (cover if network.stretched else fit)(cut, (network.width, network.height))
 
 
 def _clip(crop: Crop | None, source: Size, stream: str) -> Rectangle:

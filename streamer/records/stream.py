@@ -205,6 +205,7 @@ class PipelineDefinition(_Record):
     """The record on topic `pipelines`: what runs under a pipeline's name, written by its first worker.
 
     width, height: of the network's input in pixels; producers send `network` transport at this size.
+    stretched: pictures are stretched to it, so what is sent covers this size instead of being fitted in.
     """
 
     name: Annotated[str, _name("pipeline")]
@@ -213,10 +214,11 @@ class PipelineDefinition(_Record):
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     classes: tuple[str, ...]
+    stretched: bool = False
 
     def to_json(self) -> bytes:
         """The record's value."""
-        return self.model_dump_json().encode()
+        return self.model_dump_json(exclude_defaults=True).encode()
 
 
 def parse_definition(kind: type[T], value: bytes | str | dict[str, object]) -> T:

@@ -34,7 +34,7 @@ from producers.colour import Mix
 from producers.encoder import Encoder
 from producers.picture import Picture
 from producers.planes import layout, views
-from producers.transform import fit
+from producers.transform import NetworkInput, fit
 from streamer.records.frame import FrameHeader
 from streamer.records.identity import FrameId
 from streamer.records.stream import StreamDefinition
@@ -128,8 +128,9 @@ def overlaps(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np
 
 def service(detector: Detector, transport: str) -> Encode:
     """The encoder as it is, at its own quality."""
-    size = detector.engine.input.width, detector.engine.input.height
-    encoder = Encoder(StreamDefinition(id="hop", source="x", transport=transport), size)
+    model = detector.model
+    network = NetworkInput(model.width, model.height, model.padding == "stretch")
+    encoder = Encoder(StreamDefinition(id="hop", source="x", transport=transport), network)
     return lambda frame: encoder.encode(Picture(frame, 0, 0, 0.0, None, 0, 0)).jpeg
 
 

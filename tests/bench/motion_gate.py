@@ -20,6 +20,7 @@ from engines.detector import Detector, open_detector
 from producers.encoder import Encoder
 from producers.sampling import Sampler
 from producers.sources.registry import open_source
+from producers.transform import NetworkInput
 from streamer.records import FrameHeader, FrameId
 from streamer.records.stream import StreamDefinition
 from streamer.settings import DetectSettings, ProduceSettings
@@ -43,7 +44,8 @@ def travelled(clip: Path, fps: float, detector: Detector) -> Iterator[tuple[Fram
     """Frames of a clip as they reach a worker."""
     definition = StreamDefinition(id="clip", source=str(clip), fps=fps, transport="network")
     source, sampler = open_source(definition, ProduceSettings()), Sampler(fps, None)
-    encoder = Encoder(definition, (detector.model.width, detector.model.height))
+    model = detector.model
+    encoder = Encoder(definition, NetworkInput(model.width, model.height, model.padding == "stretch"))
     source.open()
     number = 0
     for picture in source.pictures():

@@ -73,6 +73,7 @@ STREAM = StreamDefinition.model_validate(
 )
 CLEAR = STREAM.to_json().replace(b"${U}:${P}", b"admin:" + SECRET.encode())
 PIPELINE = PipelineDefinition(name="main", model="m.onnx", model_sha256="0" * 64, width=64, height=64, classes=("a",))
+STRETCHED = PIPELINE.model_copy(update={"stretched": True})
 CLASSES = ("person", "car")
 
 
@@ -205,7 +206,7 @@ TARGETS = (
     Target("detections", json_near(DETECTIONS), read_detection, (RecordError,)),
     Target("events", json_near([EVENT.to_json()]), read_event, (RecordError,)),
     Target("streams", json_near([STREAM.to_json(), CLEAR]), read_stream, (UsageError,), [LONG, SPACED]),
-    Target("pipelines", json_near([PIPELINE.to_json()]), read_pipeline, (UsageError,), [LONG]),
+    Target("pipelines", json_near([PIPELINE.to_json(), STRETCHED.to_json()]), read_pipeline, (UsageError,), [LONG]),
     Target("state", json_near(state_samples()), read_state, ()),
     Target("positions", json_near(POSITIONS).map(_text), read_positions, (), [_text(each) for each in FOREIGN]),
 )

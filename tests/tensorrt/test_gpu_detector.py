@@ -213,6 +213,25 @@ def test_outputs_of_mixed_types_stay_with_the_cpu(rig_with_kernels: Rig, tmp_pat
     assert on_gpu(for_arrays) is None
 
 
+@pytest.mark.parametrize("decoders", ["on the CPU"], indirect=True)
+@pytest.mark.parametrize(("padding", "decoded"), [("centre", (36, 64)), ("stretch", (72, 128))])
+def test_the_cpu_decodes_no_smaller_than_the_network_takes_pictures(
+    decoders: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, padding: str, decoded: tuple[int, int]
+) -> None:
+    sizes = []
+
+    def measured(*arguments: Any) -> Any:
+        picture = decode_scaled(*arguments)
+        sizes.append(picture.shape[:2])
+        return picture
+
+    monkeypatch.setattr("engines.tensorrt.jpeg.decode_scaled", measured)
+    stretched = rtdetr(tmp_path, logits=False, apart=False)
+    _, on_simulated = both(decoders, stretched if padding == "stretch" else network(tmp_path))
+    on_simulated.detect_jpegs([jpeg(256, 144)])
+    assert sizes == [decoded]
+
+
 def test_fastestdet(decoders: Rig, shared: Path) -> None:
     on_cpu, on_simulated = both(decoders, shared / "models" / "FastestDet.onnx", batch=1, fixed=True)
     assert (on_cpu.model.head, on_cpu.model.padding, on_cpu.model.colour) == ("fastestdet", "stretch", "BGR")

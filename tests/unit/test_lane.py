@@ -50,8 +50,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def entry(number: int, patient: bool) -> Entry:
-    width, height = SIZES[number % len(SIZES)]
+def entry(number: int, patient: bool, size: tuple[int, int] | None = None) -> Entry:
+    width, height = size or SIZES[number % len(SIZES)]
     jpeg = simplejpeg.encode_jpeg(np.full((height, width, 3), 100 + 9 * number, np.uint8))
     now_ms = time.time_ns() // 1_000_000
     header = FrameHeader(
@@ -88,6 +88,16 @@ class FailsAtFirst(Detector):
         return super().detect(*arguments, **options)
 
 
+class Measured(Detector):
+    """Notes the sizes (height, width) of the pictures that it is given."""
+
+    given: set[tuple[int, ...]]
+
+    def prepare(self, picture, *arguments, **options):  # type: ignore[no-untyped-def]
+        self.given.add(picture.shape[:2])
+        return super().prepare(picture, *arguments, **options)
+
+
 def through(model: Path, patient: bool, count: int = 13) -> tuple[list[Entry], list[int]]:
     """The frames, done, and how many were prepared for each run."""
     detector = open_detector(DetectSettings(model=str(model)), 1)
@@ -117,6 +127,21 @@ def done(detector: Detector, entries: list[Entry]) -> list[Entry]:
     chooser.close()
     lane.join(20)
     return entries
+
+
+@pytest.mark.parametrize(("padding", "decoded"), [("centre", (36, 64)), ("stretch", (72, 128))])
+def test_pictures_are_decoded_no_smaller_than_the_network_takes_them(
+    model: Path, tmp_path: Path, padding: str, decoded: tuple[int, int]
+) -> None:
+    told = onnx.load(model)
+    told.metadata_props.add(key="padding", value=padding)
+    onnx.save(told, tmp_path / "told.onnx")
+    detector = open_detector(DetectSettings(model=str(tmp_path / "told.onnx")), 1)
+    detector.__class__ = Measured
+    assert isinstance(detector, Measured)
+    detector.given = set()
+    done(detector, [entry(0, patient=False, size=(256, 144))])
+    assert detector.given == {decoded}
 
 
 def test_frames_that_nobody_waits_for_are_prepared_together_and_found_as_alone(model: Path) -> None:

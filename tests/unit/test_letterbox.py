@@ -26,11 +26,21 @@ def test_place(padding: Padding, size: tuple[int, int], place: tuple[int, int, i
 
 
 @pytest.mark.parametrize(
-    ("size", "wanted"),
-    [((768, 432), (416, 234)), ((320, 240), (320, 240)), ((1080, 1920), (234, 416)), ((10_000, 1), (416, 1))],
+    ("padding", "size", "wanted"),
+    [
+        ("centre", (768, 432), (416, 234)),
+        ("top-left", (768, 432), (416, 234)),
+        ("centre", (320, 240), (320, 240)),
+        ("centre", (1080, 1920), (234, 416)),
+        ("centre", (10_000, 1), (416, 1)),
+        ("stretch", (768, 432), (740, 416)),
+        ("stretch", (320, 240), (320, 240)),
+        ("stretch", (1080, 1920), (416, 740)),
+        ("stretch", (832, 400), (832, 400)),
+    ],
 )
-def test_wanted_size(size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    assert Letterbox(416, 416, "centre", 1.0).wanted_size(*size) == wanted
+def test_wanted_size(padding: Padding, size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    assert Letterbox(416, 416, padding, 1.0).wanted_size(*size) == wanted
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from(["centre", "top-left", "stretch"]))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from producers.encoder import Encoder
 from producers.picture import Picture
+from producers.transform import NetworkInput
 from streamer.errors import UsageError
 from streamer.records.stream import StreamDefinition
 
@@ -66,7 +67,7 @@ def changed_under(frame: av.VideoFrame, covered: NDArray[np.bool_], turn: int) -
 
 
 def encode(definition: StreamDefinition, frame: av.VideoFrame, turn: int = 0) -> bytes:
-    return Encoder(definition, (96, 96)).encode(Picture(frame, 0, 0, 0.0, None, turn, 0)).jpeg
+    return Encoder(definition, NetworkInput(96, 96)).encode(Picture(frame, 0, 0, 0.0, None, turn, 0)).jpeg
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])

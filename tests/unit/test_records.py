@@ -322,6 +322,12 @@ def test_generated_schemas_are_current(name: str) -> None:
                 name="main", model="m.onnx", model_sha256="0" * 64, width=416, height=416, classes=("person",)
             ),
         ),
+        (
+            "pipeline",
+            PipelineDefinition(
+                name="main", model="m", model_sha256="0" * 64, width=352, height=352, classes=("a",), stretched=True
+            ),
+        ),
     ],
 )
 def test_definitions_are_as_their_schema_says_and_come_back(
@@ -329,6 +335,13 @@ def test_definitions_are_as_their_schema_says_and_come_back(
 ) -> None:
     VALIDATORS[name].validate(json.loads(record.to_json()))
     assert parse_definition(type(record), record.to_json()) == record
+
+
+def test_a_pipeline_of_before_says_the_same_as_one_that_does_not_stretch() -> None:
+    fields = {"name": "main", "model": "m", "model_sha256": "0", "width": 416, "height": 416, "classes": ["person"]}
+    record = parse_definition(PipelineDefinition, fields)
+    assert not record.stretched
+    assert json.loads(record.to_json()) == fields  # which readers of before can read, too
 
 
 SQUARE = {"name": "yard", "points": [[0, 0], [10, 0], [10, 10]]}

@@ -8,7 +8,7 @@ import simplejpeg
 
 from producers.encoder import Encoded, Encoder
 from producers.picture import Picture
-from producers.transform import fit, plan
+from producers.transform import NetworkInput, cover, fit, plan
 from streamer.errors import UsageError
 from streamer.records.stream import Crop, StreamDefinition
 
@@ -20,7 +20,8 @@ def definition(**values: object) -> StreamDefinition:
 def encode(
     frame: av.VideoFrame, rotation: int = 0, network: tuple[int, int] | None = None, **values: object
 ) -> Encoded:
-    return Encoder(definition(**values), network).encode(Picture(frame, 0, 0, 0.0, None, rotation, 0))
+    taken = NetworkInput(*network) if network else None
+    return Encoder(definition(**values), taken).encode(Picture(frame, 0, 0, 0.0, None, rotation, 0))
 
 
 def to_source(encoded: Encoded, x: float, y: float) -> tuple[float, float]:
@@ -120,6 +121,32 @@ def test_fit(size: tuple[int, int], into: tuple[int, int], expected: tuple[int, 
     assert fit(size, into) == expected
 
 
+@pytest.mark.parametrize(
+    ("size", "over", "expected"),
+    [
+        ((1920, 1080), (352, 352), (626, 352)),
+        ((1080, 1920), (352, 352), (352, 626)),
+        ((640, 480), (640, 384), (640, 480)),
+        ((320, 240), (416, 160), (320, 240)),  # never enlarged
+        ((416, 416), (416, 416), (416, 416)),
+        ((10_000, 3), (416, 416), (10_000, 3)),  # not even where it is only a few pixels high
+    ],
+)
+def test_cover(size: tuple[int, int], over: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert cover(size, over) == expected
+
+
+@pytest.mark.parametrize(
+    ("transport", "turn", "size"),
+    [("network", 0, (114, 64)), ("network", 90, (64, 114)), ("64x64", 0, (64, 36)), ("full", 0, (256, 144))],
+)
+def test_what_a_network_stretches_travels_no_smaller_than_its_input(
+    transport: str, turn: int, size: tuple[int, int]
+) -> None:
+    taken = NetworkInput(64, 64, stretched=True)
+    assert plan(definition(transport=transport), (256, 144), turn, (2, 2), taken).size == size
+
+
 def test_network_transport_without_a_network_yet_travels_in_full() -> None:
     encoded = encode(dotted(64, 48, "yuv420p", at=(9, 9)), transport="network")
 
@@ -138,7 +165,7 @@ def test_a_crop_outside_of_the_picture_is_named() -> None:
 
 
 def test_a_source_may_change_its_size_on_the_way() -> None:
-    encoder = Encoder(definition(transport="network"), (96, 96))
+    encoder = Encoder(definition(transport="network"), NetworkInput(96, 96))
     sizes = []
     for width, height in ((192, 96), (64, 48), (192, 96)):
         encoded = encoder.encode(Picture(dotted(width, height, "yuv420p", at=(9, 9)), 0, 0, 0.0, None, 0, 0))
