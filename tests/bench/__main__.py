@@ -30,8 +30,11 @@ FULL_SIZE = Scenario("full speed, full size", transport="full")
 PLAIN = Scenario("full speed, at least once", transactions=False)
 TRACKED = Scenario("full speed, once, tracked", track=True)
 REALTIME = Scenario("8 streams in real time", realtime=True, streams=8, sessions=2)
+REALTIME_PLAIN = Scenario("8 streams, at least once", realtime=True, streams=8, sessions=2, transactions=False)
 ONE_LIVE = Scenario("1 stream in real time", realtime=True)
-SCENARIOS = (FULL_SPEED, PLAIN, TRACKED, REALTIME, ONE_LIVE, FULL_SIZE)
+REALTIME_FULL = Scenario("8 streams, full size", transport="full", realtime=True, streams=8, sessions=2)
+# Those of one transport in a row: they share the floors between them.
+SCENARIOS = (FULL_SPEED, PLAIN, TRACKED, REALTIME, REALTIME_PLAIN, ONE_LIVE, FULL_SIZE, REALTIME_FULL)
 
 
 def main() -> None:
@@ -144,6 +147,7 @@ def summary(floors: dict[str, list[floor.Floor]], costs: dict[str, list[Cost]]) 
         "stages_ms": {**stages, "commit": commit_ms},
         "floor_by_stage_cpu_ms": {name: median([run.cpu_ms[name] for run in low]) for name in floor.STAGES},
         "by_scenario": {name: by_part(runs) for name, runs in costs.items()},
+        "by_stage_ms": {name: by_stage(runs) for name, runs in costs.items()},
     }
 
 
@@ -157,6 +161,16 @@ def by_part(runs: list[Cost]) -> dict[str, float]:
     """CPU ms per frame of each process, and how many frames had a result or were skipped."""
     names = ("producer", "worker", "network", "broker", "redis", "service", "frames", "skipped")
     return {name: median([float(getattr(run, name)) for run in runs]) for name in names}
+
+
+def by_stage(runs: list[Cost]) -> dict[str, float]:
+    """How long a frame is in each stage, on its way; the producer's first."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        stages = {f"produce: {name}": ms for name, ms in run.producer_stages_ms.items()} | run.stages_ms
+        for name, ms in {**stages, "commit": run.commit_ms}.items():
+            found.setdefault(name, []).append(ms)
+    return {name: median(ms) for name, ms in found.items()}
 
 
 def median(values: Sequence[float]) -> float:
@@ -211,7 +225,10 @@ def show(report: dict[str, Any]) -> None:
         figures = [parts[key] for key in ("producer", "worker", "network", "broker", "redis")]
         counts = [parts[key] for key in ("frames", "skipped")]
         print(f"{name:28}" + "".join(f"{f:9.2f}" for f in figures) + "".join(f"{c:9.0f}" for c in counts))
-    print("floor: " + ", ".join(f"{name} {ms:.2f}" for name, ms in report["floor_by_stage_cpu_ms"].items()))
+    print("time in each stage, in ms")
+    for name, stages in report["by_stage_ms"].items():
+        print(f"{name:28}" + ", ".join(f"{stage} {ms:.2f}" for stage, ms in stages.items()))
+    print("floor, CPU ms: " + ", ".join(f"{name} {ms:.2f}" for name, ms in report["floor_by_stage_cpu_ms"].items()))
     for name in ("floor_cpu_ms_per_frame", "service_cpu_ms_per_frame", "latency_ms", "stage_sum_ms"):
         print(f"{name}: {report[name]}")
     for name in (key for key in report if key.startswith("ratio")):

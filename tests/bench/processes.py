@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 _CPUCLOCK_SCHED = 2  # the kernel's number for a process's clock by the scheduler, to the nanosecond
 
@@ -63,10 +64,19 @@ class Part:
 
     def metrics(self, *names: str) -> list[float]:
         """Several of the same moment: an answer costs the process milliseconds."""
+        samples = self._samples()
+        return [sum(sample.value for sample in samples if sample.name == name) for name in names]
+
+    def means_ms(self, histogram: str, label: str) -> dict[str, float]:
+        """The mean of a histogram of seconds by one of its labels, where it has counted anything."""
+        values = {(sample.name, sample.labels.get(label)): sample.value for sample in self._samples()}
+        counts = {named: count for (name, named), count in values.items() if name == f"{histogram}_count" and count}
+        return {named: values[f"{histogram}_sum", named] / count * 1000 for named, count in counts.items() if named}
+
+    def _samples(self) -> list[Sample]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
-        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-        return [sum(sample.value for sample in samples if sample.name == name) for name in names]
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def wait_ready(self, timeout_s: float = 60) -> None:
         """Until /readyz says so."""

@@ -38,7 +38,7 @@ class Cost:
     """CPU time per frame in ms, by part, and what was seen of the results.
 
     network: within `worker`. frames: that went through the network. commit_ms: per transaction. latency_ms: capture
-    to result in Redis, per result.
+    to result in Redis, per result. stages_ms: of the worker, per result. producer_stages_ms: per frame.
     """
 
     frames: int
@@ -51,6 +51,7 @@ class Cost:
     commit_ms: float = 0.0
     latency_ms: list[float] = field(default_factory=list)
     stages_ms: dict[str, float] = field(default_factory=dict)
+    producer_stages_ms: dict[str, float] = field(default_factory=dict)
 
     @property
     def service(self) -> float:
@@ -194,6 +195,7 @@ class Sampled(threading.Thread):
         super().__init__(daemon=True)
         self._producer = producer
         self._samples: list[tuple[float, float]] = []  # frames, CPU seconds
+        self.stages_ms: dict[str, float] = {}
 
     def run(self) -> None:
         """Until it has ended."""
@@ -202,6 +204,7 @@ class Sampled(threading.Thread):
                 frames = self._producer.metric("streamer_frames_captured_total")
                 if frames:
                     self._samples.append((frames, self._producer.cpu_s()))
+                    self.stages_ms = self._producer.means_ms("streamer_produce_stage_seconds", "stage")
             # An answer costs it milliseconds, which are not the service's.
             time.sleep(1 if self._samples else 0.1)
 
@@ -269,6 +272,7 @@ def _account(
         _mean_ms(worker, "streamer_detect_commit_seconds"),
         watch.latency_ms[before.results :],
         {name: ms / max(watch.results, 1) for name, ms in watch.stages.items()},
+        sampled.stages_ms,
     )
 
 

@@ -29,6 +29,8 @@ def test_a_scenario_is_measured_and_set_against_the_floor(tmp_path: Path, capsys
     assert 0 < cost.network < cost.worker
     assert min(cost.producer, cost.broker, cost.redis, cost.commit_ms) > 0
     assert all(0 < ms < 10_000 for ms in cost.latency_ms)
+    assert {"decode", "detect"} <= cost.stages_ms.keys()
+    assert {"decode", "encode", "acknowledge"} <= cost.producer_stages_ms.keys()
 
     report = summary({each.name: [low] for each in SCENARIOS}, {each.name: [cost] for each in SCENARIOS})
     assert json.loads(json.dumps(report)).keys() >= PROMISED
@@ -42,4 +44,5 @@ def test_a_scenario_is_measured_and_set_against_the_floor(tmp_path: Path, capsys
     about = {"clip": clip.name, "model": model.name, "machine": "", "repeats": 1}
     show({**report, **about})
     shown = capsys.readouterr().out
-    assert all(scenario.name in shown for scenario in SCENARIOS)
+    assert all(shown.count(scenario.name) == 2 for scenario in SCENARIOS)
+    assert shown.count("produce: encode") == len(SCENARIOS)
