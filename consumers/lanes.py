@@ -9,6 +9,7 @@ from consumers.lane import Lane, LaneThread
 from consumers.ledger import Ledger
 from consumers.motion_gate import MotionGate
 from consumers.outcome import Outcomes
+from consumers.preview import Preview
 from streamer.settings import DetectSettings
 
 if TYPE_CHECKING:
@@ -50,11 +51,12 @@ def make_lane(
     chooser: Chooser,
     ledger: Ledger,
     gate: MotionGate,
+    preview: Preview | None = None,
 ) -> LaneThread:
     """Not started yet."""
     from engines.detector import Detector
 
-    outcomes = Outcomes(detector, settings, ledger, gate)
+    outcomes = Outcomes(detector, settings, ledger, gate, preview)
     if isinstance(detector, Detector):
         return Lane(number, detector, settings, chooser, outcomes)
     # So that the next batch is there when a lane looks for it, and the largest one can be.

@@ -11,6 +11,7 @@ from consumers.entry import Entry
 from consumers.ledger import Ledger
 from consumers.locate import detected_objects, too_small
 from consumers.motion_gate import MotionGate, Verdict
+from consumers.preview import Preview
 from streamer.records import DeadCause, Death, FrameHeader, GapReason, Result
 from streamer.settings import DetectSettings
 
@@ -29,9 +30,15 @@ class Outcomes:
     """
 
     def __init__(
-        self, detector: "Detector | JpegDetector", settings: DetectSettings, ledger: Ledger, gate: MotionGate
+        self,
+        detector: "Detector | JpegDetector",
+        settings: DetectSettings,
+        ledger: Ledger,
+        gate: MotionGate,
+        preview: Preview | None = None,
     ) -> None:
         self._detector, self._settings, self._ledger, self._gate = detector, settings, ledger, gate
+        self._preview = preview
         self._refused: set[str] = set()
         self.left: deque[Entry] = deque()
         self._engine = {
@@ -87,7 +94,10 @@ class Outcomes:
     def found(self, entry: Entry, found: "Detections") -> None:
         """What is in it."""
         assert isinstance(entry.header, FrameHeader)
-        self._ledger.finish(entry, self._result(entry, found))
+        result = self._result(entry, found)
+        if self._preview is not None:
+            self._preview.offer(entry, result)
+        self._ledger.finish(entry, result)
         for like in self._gate.settle(entry.header, has_result=True):
             self._ledger.finish(like, GapReason.UNCHANGED)
 

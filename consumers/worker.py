@@ -20,6 +20,7 @@ from consumers.mirror import Mirror
 from consumers.motion_gate import MotionGate
 from consumers.opening import open_watched
 from consumers.pipeline import Membership
+from consumers.preview import Preview
 from consumers.stream_ages import STREAM_AGES
 from consumers.tracking.settings import TrackingSettings
 from consumers.treatment import Treatments
@@ -47,6 +48,7 @@ class Worker:
         self._ledger = Ledger(self._pipeline)
         self._chooser = Chooser(settings.detect.queue, self._skip)
         self._mirror = Mirror(settings)
+        self._preview = Preview(settings, self._ledger.owns)
         self._treatments = Treatments(settings.kafka, self._pipeline)
         low = settings.detect.candidate_confidence
         self._followers = Followers(self._pipeline, TrackingSettings(low_score=low), self._treatments.places)
@@ -103,10 +105,10 @@ class Worker:
         self._intake.open()
         gate = MotionGate()
         self._lanes = [
-            make_lane(number, detector, detect, self._chooser, self._ledger, gate)
+            make_lane(number, detector, detect, self._chooser, self._ledger, gate, self._preview)
             for number, detector in enumerate(detectors)
         ]
-        for thread in (self._mirror, self._committer, *self._lanes):
+        for thread in (self._mirror, self._preview, self._committer, *self._lanes):
             thread.start()
         log.info("pipeline %s: ready with %d lanes", self._pipeline, len(self._lanes))
 
@@ -148,6 +150,7 @@ class Worker:
 
     def _stop(self, deadline: Deadline) -> None:
         """Lanes finish what they hold, the committer commits it while we are still a member, then we leave."""
+        self._preview.stop()
         for lane in self._lanes:
             lane.stop()
         self._chooser.close()
@@ -160,6 +163,8 @@ class Worker:
             self._committer.join(deadline.remaining())
         if self._mirror.is_alive():
             self._mirror.stop(deadline.remaining())
+        if self._preview.is_alive():
+            self._preview.join(deadline.remaining())
         STREAM_AGES.unwatch(self._pipeline, self._ledger.owns)
         self._treatments.close()
         self._membership.close()

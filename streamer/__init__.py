@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streamer.records import BBox, DetectedObject, Detection, End, Event, EventKind, Gap, GapReason, Result
-    from streamer.results import Events, Results, latest_results, load_settings
+    from streamer.results import Events, Results, latest_results, load_settings, preview
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,9 +26,10 @@ __all__ = [
     "Results",
     "latest_results",
     "load_settings",
+    "preview",
 ]
 
-_FROM_RESULTS = ("Events", "Results", "latest_results", "load_settings")
+_FROM_RESULTS = ("Events", "Results", "latest_results", "load_settings", "preview")
 
 
 def __getattr__(name: str) -> Any:

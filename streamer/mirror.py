@@ -30,6 +30,14 @@ class Keys:
         """String with a TTL: the newest result's JSON."""
         return f"{self.prefix}latest:{{{pipeline}:{stream}}}"
 
+    def preview(self, pipeline: str, stream: str) -> str:
+        """String with a TTL: a small JPEG of the newest result, while somebody watches."""
+        return f"{self.prefix}preview:{{{pipeline}:{stream}}}"
+
+    def preview_wanted(self, pipeline: str, stream: str) -> str:
+        """String with a TTL, set by whoever watches: as long as it is there, previews are made."""
+        return f"{self.prefix}preview-wanted:{{{pipeline}:{stream}}}"
+
     def events(self, pipeline: str, stream: str) -> str:
         """Redis stream: ids `epoch-number`, field `record` = the JSON of topic `events`."""
         return f"{self.prefix}events:{{{pipeline}:{stream}}}"

@@ -223,6 +223,25 @@ def latest_results(settings: Settings | None = None, pipeline: str = "main") -> 
     return {result.stream: result for result in results if result is not None}
 
 
+def preview(stream: str, settings: Settings | None = None, pipeline: str = "main") -> bytes | None:
+    """A small JPEG of a stream's newest result, None while there is none; to be called again within 10 s, or it ends.
+
+    Raises:
+        ServiceError: Redis can't be reached or refuses us.
+    """
+    import redis
+
+    settings = settings or load_settings()
+    keys = Keys(settings.redis.prefix)
+    with connect_redis(settings.redis) as client:
+        try:
+            client.set(keys.preview_wanted(pipeline, stream), 1, ex=10)
+            picture: bytes | None = client.get(keys.preview(pipeline, stream))
+        except redis.RedisError as error:
+            raise redis_error(settings.redis, error) from None
+    return picture
+
+
 def _result(value: bytes | str) -> Result | None:
     try:
         record = parse_detection(value)

@@ -47,6 +47,8 @@ def test_names_shown_are_those_of_the_code() -> None:
     keys, topics = Keys(""), TopicNames("")
     for key in (keys.detections("main", "gate"), keys.latest("main", "gate"), keys.live("main", "gate")):
         assert f"| `{key}` |" in PAGE
+    for key in (keys.preview("main", "gate"), keys.preview_wanted("main", "gate")):
+        assert f"| `{key}` |" in PAGE
     for topic in (topics.frames, topics.detections, topics.dead, topics.streams, topics.pipelines):
         assert f"| `{topic}` |" in PAGE
     for reason in GapReason:
