@@ -1,6 +1,7 @@
 """Whether a gap's reason is true: by the stream's definition, by what was on `frames`, by what is no longer there."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -91,18 +92,22 @@ def judge_reasons(
         if not frame.is_end:
             over[id(gap)].append(frame)
     first = next(iter(records), None)
+    newest = max(((frame.epoch, frame.sequence) for frame in frames), default=(-1, -1))
+    sequences = {epoch: [frame.sequence for frame in some] for epoch, some in came.items()}
     for gap in (record for record in records if record["kind"] == "gap"):
         verdict.gaps += 1
         span = Span.of(gap)
         counted = None if span.last == math.inf else span.last - span.first + 1
         if gap["reason"] not in REASONS or gap["count"] != counted:
             verdict.blame("wrong", f"{stream}: gap {gap['id']} of {gap['count']} frames, {gap['reason']!r}")
-        covered = [frame for frame in came[gap["epoch"]] if span.first <= frame.sequence <= span.last]
+        # An hour has thousands of gaps and a hundred thousand frames: each gap looks at its own ones only.
+        there = sequences.get(gap["epoch"], [])
+        covered = came[gap["epoch"]][bisect_left(there, span.first) : bisect_right(there, span.last)]
         verdict.skip(gap["reason"], len(covered))
         behind = (one.frame for one in late if one.frame.epoch == gap["epoch"])
         verdict.skip("late", sum(span.first <= frame.sequence <= span.last for frame in behind))
         verdict.skip("passed over", len(over[id(gap)]))
-        untrue = _untrue(gap, [*covered, *over[id(gap)]], frames, around.of(stream), around.kept)
+        untrue = _untrue(gap, [*covered, *over[id(gap)]], newest, around.of(stream), around.kept)
         if gap["reason"] in _LOOKED_AT and len(covered) != gap["count"]:
             untrue = f"of {gap['count']} frames, of which {len(covered)} are on the topic"
         if gap["reason"] == "expired" and gap is not first and not any(around.kept.values()):
@@ -112,21 +117,20 @@ def judge_reasons(
 
 
 def _untrue(
-    gap: Any, inside: Iterable[Frame], frames: Sequence[Frame], definition: Definition, kept: Any
+    gap: Any, inside: Iterable[Frame], newest: tuple[int, int], definition: Definition, kept: Any
 ) -> str | None:
-    """What is wrong with a gap's reason; None: nothing."""
+    """What is wrong with a gap's reason; None: nothing. newest: epoch and sequence of the stream's newest frame."""
     reason = gap["reason"]
     if reason == "stale" and definition.bound_ms is None:
         return "every frame of this stream counts"
     if reason == "unchanged" and not definition.gated:
         return "this stream has no motion gate"
-    return next(_doubts(gap, inside, frames, definition, kept), None)
+    return next(_doubts(gap, inside, newest, definition, kept), None)
 
 
 def _doubts(
-    gap: Any, inside: Iterable[Frame], frames: Sequence[Frame], definition: Definition, kept: Any
+    gap: Any, inside: Iterable[Frame], newest: tuple[int, int], definition: Definition, kept: Any
 ) -> Iterator[str]:
-    newest = max(((frame.epoch, frame.sequence) for frame in frames), default=(-1, -1))
     for frame in inside:
         what = f"{frame.epoch}-{frame.sequence}"
         match gap["reason"]:
