@@ -93,13 +93,6 @@ class RedisWriter:
         epoch, _, sequence = rows[0][0].decode().partition("-")
         return FrameId(int(epoch), int(sequence))
 
-    def forget_before(self, channel: Channel, first: FrameId) -> None:
-        """Removes a channel's records before this one, each of them."""
-        if self._redis is None:
-            self.open()
-        assert self._redis is not None
-        self._redis.xtrim(self._records(channel), minid=str(first), approximate=False)
-
     def write(self, rows: Sequence[Row], told: Mapping[Channel, FrameId] | None = None) -> None:
         """Writes records of any channels, those of one in order.
 

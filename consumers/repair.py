@@ -31,7 +31,6 @@ class Repair:
         self._tail = LogTail(settings, partition, settings.redis.max_age_s)
         self._ends: Ends = {}  # of the log, to be read before anything is called missing from it
         self._tops: Targets = {}
-        self._seen: set[Channel] = set()  # in the log
 
     def close(self) -> None:
         """Ends the connection."""
@@ -51,7 +50,6 @@ class Repair:
             self._write([row for row in rows if row.record.pipeline == self._pipeline])
             if self._tail.has_read(self._ends):
                 if known:
-                    self._part_from_missing(targets)
                     return True
                 self._ends, known = self._tail.written(), True
             elif rows:
@@ -65,24 +63,10 @@ class Repair:
 
     def _write(self, rows: list[Row]) -> None:
         fresh = [row for row in rows if row.id > self._top(row.channel)]
-        for row in rows:
-            self._part(row.channel, row.id)
         self._writer.write(fresh, self._told)
         for row in fresh:
             self._tops[row.channel] = row.id
             self._told[row.channel] = max(row.id, self._told.get(row.channel, ZERO))
-
-    def _part_from_missing(self, targets: Mapping[Channel, FrameId]) -> None:
-        """What is not in the log any more leaves no hole either, once newer ones are written."""
-        for channel, target in targets.items():
-            self._part(channel, target)
-
-    def _part(self, channel: Channel, first: FrameId) -> None:
-        """If the log, as far back as is kept, begins behind what Redis has, that goes: there is a hole between."""
-        if channel not in self._seen:
-            self._seen.add(channel)
-            if ZERO < self._top(channel) < first:
-                self._writer.forget_before(channel, first)
 
     def _top(self, channel: Channel) -> FrameId:
         """Id of the newest record that Redis has of a channel."""

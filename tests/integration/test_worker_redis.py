@@ -127,28 +127,6 @@ def test_what_was_committed_while_redis_was_away_is_heard_when_it_is_back(rig: R
             wait_until(lambda: heard() == [0, 1, 2])
 
 
-def test_what_redis_kept_through_an_outage_longer_than_it_keeps_records_goes(rig: Rig) -> None:
-    kept = rig.settings.redis.model_copy(update={"max_age_s": 1})
-    away = kept.model_copy(update={"url": f"redis://127.0.0.1:{free_ports((0,))[0]}/0"})
-    with_redis, without = (rig.settings.model_copy(update={"redis": redis}) for redis in (kept, away))
-    rig.define("a")
-    with running(with_redis):
-        for sequence in range(5):
-            rig.put(header("a", sequence))
-        wait_until(lambda: len(rig.mirrored("a")) == 5)
-    with running(without, "without"):
-        for sequence in range(5, 10):
-            rig.put(header("a", sequence))
-        rig.detections(lambda rows: len(rows) == 10)
-    time.sleep(kept.max_age_s)
-    with running(with_redis, "with"):
-        for sequence in range(10, 15):
-            rig.put(header("a", sequence))
-        rows = rig.detections(lambda rows: len(rows) == 15)
-        wait_until(lambda: rows[-1] in rig.mirrored("a"))
-        assert rig.mirrored("a") == rows[10:]
-
-
 @contextmanager
 def transaction_of_somebody_else(rig: Rig, partition: int) -> Iterator[None]:
     """Open within, given up behind it: no reader of `detections` is given what is committed to the partition there."""

@@ -49,9 +49,6 @@ class World:
                 if each.id > (told or {}).get(each.channel, ZERO):
                     self.heard.append((each.channel.stream, each.id.sequence))
 
-    def forget_before(self, channel: Channel, first: FrameId) -> None:
-        self.redis[channel] = [id for id in self.redis[channel] if id >= first]
-
     def sequences(self) -> list[int]:
         return [id.sequence for id in self.redis[A]]
 
@@ -111,24 +108,6 @@ def test_a_batch_that_comes_after_its_partition_has_come_back_hides_nothing_newe
     under_test.write(rows(4, 7))
     done(under_test)
     assert world.sequences() == list(range(21))
-
-
-@pytest.mark.parametrize(
-    ("log", "held"),
-    [
-        (rows(3, 15), range(15)),
-        (rows(6, 15), range(15)),
-        (rows(10, 15), range(10, 15)),  # 7 to 9 are too old to be read
-        ([], range(0)),  # all are
-    ],
-)
-def test_what_redis_keeps_has_no_hole_when_what_it_lacks_is_too_old(world: World, log: list[Row], held: range) -> None:
-    under_test = mirror.Mirror(Settings())
-    world.write(rows(0, 7))
-    world.log = log
-    under_test.check(0, {"a": FrameId(1, 14)}, {})
-    done(under_test)
-    assert world.sequences() == list(held)
 
 
 def test_who_takes_over_publishes_nothing_again_of_any_stream_that_redis_has_lost(world: World) -> None:
