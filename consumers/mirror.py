@@ -219,7 +219,8 @@ class Mirror(threading.Thread):
         """
         with self._changed:
             told, found = self._told.get(partition, {}), self._found.get(partition, {})
-            repair = self._repairs.setdefault(partition, Repair(self._settings, partition, self._writer, told, found))
+            repair = self._repairs.get(partition) or Repair(self._settings, partition, self._writer, told, found)
+            self._repairs[partition] = repair
             targets = dict(self._behind.get(partition, {}))
         complete = repair.copy(targets, 0)
         with self._changed:
@@ -230,6 +231,8 @@ class Mirror(threading.Thread):
             targets = self._behind.pop(partition, {})
             if not complete:
                 self._behind[partition] = targets
+                if repair.stands:
+                    self._end_repairs({partition})  # the next turn reads anew
                 return
         self._catch_up(partition, repair, targets)
 

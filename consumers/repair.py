@@ -1,5 +1,6 @@
 """Repairing Redis from the log: what a partition's channels lack there, in order and without a hole."""
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from consumers.log_tail import Ends
 
 Targets = dict[Channel, FrameId]
+STANDS_S = 30.0
 
 
 class Repair:
@@ -31,10 +33,16 @@ class Repair:
         self._tail = LogTail(settings, partition, settings.redis.max_age_s)
         self._ends: Ends = {}  # of the log, to be read before anything is called missing from it
         self._tops: Targets = {}
+        self._moved = time.monotonic()
 
     def close(self) -> None:
         """Ends the connection."""
         self._tail.close()
+
+    @property
+    def stands(self) -> bool:
+        """Whether nothing has come for longer than a transaction is open: a reader may be deaf behind an outage."""
+        return time.monotonic() - self._moved > STANDS_S
 
     def copy(self, targets: Mapping[Channel, FrameId], wait_s: float) -> bool:
         """Copies the log into Redis until every target, which is committed, is there, or isn't in the log any more.
@@ -47,6 +55,8 @@ class Repair:
         known, waits = False, Deadline(wait_s)
         while self._is_missing(targets):
             rows = self._tail.read()
+            if rows:
+                self._moved = time.monotonic()
             self._write([row for row in rows if row.record.pipeline == self._pipeline])
             if self._tail.has_read(self._ends):
                 if known:

@@ -164,3 +164,25 @@ def test_a_batch_is_the_mirror_s_before_its_partitions_can_be_given_up(monkeypat
     committer.start()
     committer.join(10)
     assert could_be_given_up == [False]
+
+
+class Deaf(Tail):
+    """Hears nothing, and does not end."""
+
+    def read(self) -> list[Row]:
+        time.sleep(0.01)
+        return []
+
+    def has_read(self, ends: object) -> bool:
+        return False
+
+
+def test_a_reader_of_the_log_that_hears_nothing_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    tails = iter([Deaf(world), Tail(world)])
+    monkeypatch.setattr("consumers.repair.LogTail", lambda *_: next(tails))
+    monkeypatch.setattr("consumers.repair.STANDS_S", 0.05)
+    under_test = mirror.Mirror(Settings())
+    world.log = rows(0, 3)
+    under_test.check(0, {"a": FrameId(1, 2)}, {})
+    done(under_test)
+    assert world.sequences() == [0, 1, 2]
