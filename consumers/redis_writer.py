@@ -160,7 +160,7 @@ class RedisWriter:
         if not young or now - young[-1][0] > 1:
             young.append((now, newest))
         trim = ""
-        while len(young) > 1 and now - young[0][0] > self._settings.redis.max_age_s:
-            young.popleft()
-            trim = str(young[0][1])
+        while young and now - young[0][0] > self._settings.redis.max_age_s:
+            # Not the next one's: that may be of just now, and all between them another worker's, who had the partition.
+            trim = str(young.popleft()[1])
         return trim

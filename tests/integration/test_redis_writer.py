@@ -1,0 +1,54 @@
+"""What is kept in a real Redis, by age, when workers take turns with a stream."""
+
+import time
+
+import pytest
+
+from consumers.entry import Row
+from consumers.redis_writer import RedisWriter
+from streamer.records import FrameId, Result
+from tests.integration.worker_rig import Rig
+
+AGE_S = 600
+
+
+def rows(first: int, last: int) -> list[Row]:
+    results = [Result("main", "a", FrameId(1, sequence), 0, 8, 8, ()) for sequence in range(first, last)]
+    return [Row(0, result, result.to_json()) for result in results]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds since it began, to be set."""
+    began, passed = time.monotonic(), [0.0]
+    monkeypatch.setattr("consumers.redis_writer.time.monotonic", lambda: began + passed[0])
+    return passed
+
+
+def kept(rig: Rig) -> list[int]:
+    return [int(record["id"].split("-")[1]) for record in rig.mirrored("a")]
+
+
+def writer(rig: Rig) -> RedisWriter:
+    redis = rig.settings.redis.model_copy(update={"max_age_s": AGE_S})
+    return RedisWriter(rig.settings.model_copy(update={"redis": redis}))
+
+
+def test_a_worker_that_gets_a_stream_back_keeps_what_another_wrote_meanwhile(rig: Rig, clock: list[float]) -> None:
+    first, second = writer(rig), writer(rig)
+    first.write(rows(0, 200))
+    for minute in range(1, 11):
+        clock[0] = minute * 60
+        second.write(rows(200 * minute, 200 * (minute + 1)))
+    clock[0] = AGE_S + 30
+    first.write(rows(2200, 2201))
+    assert kept(rig)[-2001:] == list(range(200, 2201))
+
+
+def test_what_is_too_old_goes(rig: Rig, clock: list[float]) -> None:
+    one = writer(rig)
+    for minute in range(21):
+        clock[0] = minute * 60
+        one.write(rows(200 * minute, 200 * (minute + 1)))
+    assert kept(rig)[-2000:] == list(range(2200, 4200))
+    assert kept(rig)[0] > 1700, "Redis trims in pieces of 100 records"
