@@ -7,13 +7,13 @@
 import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
 
 from streamer.broker import connect_consumer, poll, topic_missing
 from streamer.errors import RecordError, ServiceError
 from streamer.mirror import Keys, connect_redis, redis_error
+from streamer.moments import Moment, unix_seconds
 from streamer.records import DeadFrame, Detection, Event, Result, parse_dead, parse_detection
 from streamer.settings import Settings, load
 from streamer.topics import topic_names
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from kafka.consumer.fetcher import ConsumerRecord
 
 log = logging.getLogger(__name__)
-
-Moment = datetime | float
-"""A point in time; a float: seconds since 1970; a datetime without a zone: local time."""
 
 
 def load_settings(file: Path | None = None) -> Settings:
@@ -49,10 +46,14 @@ class Reader(Generic[R]):
 
     settings: None means load_settings().
     pipeline: whose records; None: those of all.
-    streams: names of the streams wanted; None: all.
-    since: records written from then on; "now": from open() on; None: everything that the topic still holds.
+    streams: names of the streams wanted, or one name; None: all.
+    since: records written from then on: a moment, "10m" (ago) or "2026-01-31T12:00"; "now": from open() on; None:
+        everything that the topic still holds.
     until: records written before then, which must not be in the future; implies follow=False.
     follow: wait for new records for ever; False: end behind the last record that was there at open().
+
+    Raises:
+        UsageError: since or until is a text that is no time.
     """
 
     _parse: Callable[[bytes], R]
@@ -63,15 +64,16 @@ class Reader(Generic[R]):
         settings: Settings | None = None,
         pipeline: str | None = "main",
         streams: Collection[str] | None = None,
-        since: Moment | Literal["now"] | None = None,
+        since: Moment | None = None,
         follow: bool = True,
         until: Moment | None = None,
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
-        self._streams = None if streams is None else frozenset(streams)
-        self._since = since
-        self._until = until
+        self._streams = None if streams is None else frozenset([streams] if isinstance(streams, str) else streams)
+        self._from_now = since == "now"
+        self._since = None if since is None or self._from_now else unix_seconds(since)
+        self._until = None if until is None else unix_seconds(until)
         self._follow = follow and until is None
         self._topic = ""
         self._consumer: KafkaConsumer | None = None
@@ -104,10 +106,10 @@ class Reader(Generic[R]):
         self._consumer = consumer
 
     def _go_to_begin(self, consumer: "KafkaConsumer", partitions: "list[TopicPartition]") -> None:
-        if self._since is None:
+        if self._since is None and not self._from_now:
             begins = consumer.beginning_offsets(partitions)
         else:
-            begins = _offsets(consumer, partitions, None if self._since == "now" else self._since)
+            begins = _offsets(consumer, partitions, self._since)
         for partition, offset in begins.items():
             consumer.seek(partition, offset)
 
@@ -258,14 +260,14 @@ def _partitions(consumer: "KafkaConsumer", topic: str) -> "list[TopicPartition]"
 
 
 def _offsets(
-    consumer: "KafkaConsumer", partitions: "list[TopicPartition]", moment: Moment | None
+    consumer: "KafkaConsumer", partitions: "list[TopicPartition]", moment: float | None
 ) -> "dict[TopicPartition, int]":
     """Offset of the first record written at `moment` or later; the end where there is none, and for None."""
     ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
     if moment is None:
         return ends
-    unix_ms = round((moment.timestamp() if isinstance(moment, datetime) else moment) * 1000)
-    found = consumer.offsets_for_times({partition: max(unix_ms, 0) for partition in partitions})
+    unix_ms = max(round(moment * 1000), 0)
+    found = consumer.offsets_for_times(dict.fromkeys(partitions, unix_ms))
     return {partition: found[partition].offset if found.get(partition) else end for partition, end in ends.items()}
 
 

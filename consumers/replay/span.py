@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from streamer.commands.lines import parse_moment
 from streamer.errors import UsageError
+from streamer.moments import parse_moment
 from streamer.records import FrameHeader, FrameId, rfc3339
 
 _IDENTITY = re.compile(r"(\d+)[-:](\d+)")

@@ -123,12 +123,10 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _wanted(arguments: argparse.Namespace, pipeline: str | None) -> "Iterator[DeadFrame]":
-    from streamer.commands.lines import parse_moment
     from streamer.results import DeadFrames
 
-    now = time.time()
-    since, until = (text and parse_moment(text, now) for text in (arguments.since, arguments.until))
-    with DeadFrames(arguments.settings, pipeline, arguments.stream, since, follow=False, until=until) as frames:
+    when = {"since": arguments.since, "until": arguments.until}
+    with DeadFrames(arguments.settings, pipeline, arguments.stream, follow=False, **when) as frames:
         for dead in frames:
             of_cause = arguments.cause in (None, dead.death.cause)
             if of_cause and (arguments.reason or "").lower() in dead.death.reason.lower():

@@ -3,12 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 
-from streamer.errors import UsageError
 from streamer.records import Detection, End, Event, Gap, Result
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def human_line(record: Detection | Event) -> str:
@@ -41,25 +37,6 @@ def objects_text(classes: Mapping[str, int]) -> str:
 def printable(text: str) -> str:
     """Without the characters that steer a terminal."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def parse_moment(text: str, now: float) -> float:
-    """Seconds since 1970 from `10m` (ago; s, m, h, d), an ISO 8601 time (local unless it names a zone) or seconds.
-
-    Raises:
-        UsageError: it is none of these.
-    """
-    try:
-        if text[-1:] in _UNITS:
-            ago = float(text[:-1]) * _UNITS[text[-1]]
-            return datetime.fromtimestamp(now - ago).timestamp()  # refuses what is no moment, such as infinity
-        if text.replace(".", "", 1).isdigit() and len(text) > 8:
-            return float(text)
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"{text!r} is no time: write 10m (s, m, h, d: so long ago), 2026-01-31T12:00 or 2026-01-31T12:00:00Z"
-        ) from None
 
 
 def _found(result: Result) -> str:

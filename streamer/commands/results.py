@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from typing import TYPE_CHECKING, TextIO
 
 from streamer.commands.common import add_settings_option, settings_for
@@ -63,10 +62,10 @@ def _tail(arguments: argparse.Namespace) -> int:
 
     settings = arguments.settings
     configure_logging(settings.telemetry)
-    since = _moment(arguments.since)
+    since = "now" if arguments.since is None else arguments.since
     left = arguments.count
     reader = Events if arguments.events else Results
-    with reader(settings, settings.detect.pipeline, arguments.stream, "now" if since is None else since) as results:
+    with reader(settings, settings.detect.pipeline, arguments.stream, since) as results:
         for record in results:
             _print(record, arguments.json)
             left = left and left - 1
@@ -105,20 +104,15 @@ def _write_all(arguments: argparse.Namespace, file: TextIO) -> int:
     from streamer.results import Events, Results
 
     settings = arguments.settings
-    since, until = _moment(arguments.since), _moment(arguments.until)
     kind = Events if arguments.events else Results
-    reader = kind(settings, settings.detect.pipeline, arguments.stream, since, follow=False, until=until)
+    reader = kind(
+        settings, settings.detect.pipeline, arguments.stream, arguments.since, follow=False, until=arguments.until
+    )
     with reader as results, counting("records exported") as counted:
         for record in results:
             file.write(record.to_json().decode() + "\n")
             counted()
     return 0
-
-
-def _moment(text: str | None) -> float | None:
-    from streamer.commands.lines import parse_moment
-
-    return None if text is None else parse_moment(text, time.time())
 
 
 def _print(record: "Detection | Event", as_json: bool) -> None:

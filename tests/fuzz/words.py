@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from producers.sources.registry import GROUP, open_source
 from streamer.addresses import has_credentials, mask, resolve
-from streamer.commands.lines import parse_moment
 from streamer.commands.sources import expand_sources, name_streams, without_secrets
 from streamer.commands.stream_options import add_treatment_options, treatment
 from streamer.errors import SourceError, UsageError
 from streamer.mirror import connect_redis
+from streamer.moments import parse_moment
 from streamer.records import check_name
 from streamer.records.stream import StreamDefinition, parse_definition
 from streamer.settings import ProduceSettings, RedisSettings, load

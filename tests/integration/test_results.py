@@ -106,6 +106,7 @@ def test_an_empty_topic_ends_at_once(settings: Settings) -> None:
     [
         ({}, {("gate", 0), ("yard", 0)}),
         ({"streams": ["yard"]}, {("yard", 0)}),
+        ({"streams": "yard"}, {("yard", 0)}),
         ({"streams": []}, set()),
         ({"pipeline": "other"}, {("gate", 1)}),
         ({"pipeline": None}, {("gate", 0), ("gate", 1), ("yard", 0)}),
@@ -129,6 +130,8 @@ def test_streams_and_pipelines_are_told_apart(
         ({"until": BEGIN_S + 0.002}, [0, 1]),
         ({"since": BEGIN_S + 0.001, "until": BEGIN_S + 0.003}, [1, 2]),
         ({"since": "now"}, []),
+        ({"since": "1970-02-01", "until": "1m"}, [0, 1, 2, 3, 4]),
+        ({"since": "1m"}, []),
     ],
 )
 def test_from_and_until_a_point_in_time(
