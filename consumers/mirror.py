@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from consumers import metrics
 from consumers.entry import Channel, Row
 from consumers.redis_writer import RedisWriter
-from consumers.repair import Repair, Targets
+from consumers.repair import STANDS_S, Repair, Targets
 from streamer.errors import ServiceError
 from streamer.mirror import is_away, redis_error
 from streamer.records import ZERO, FrameId
@@ -232,7 +232,10 @@ class Mirror(threading.Thread):
             if not complete:
                 self._behind[partition] = targets
                 if repair.stands:
-                    self._end_repairs({partition})  # the next turn reads anew
+                    log.warning(
+                        "partition %d: nothing came from the log for %.0f s, it is read anew", partition, STANDS_S
+                    )
+                    self._end_repairs({partition})
                 return
         self._catch_up(partition, repair, targets)
 

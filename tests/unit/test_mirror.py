@@ -177,7 +177,9 @@ class Deaf(Tail):
         return False
 
 
-def test_a_reader_of_the_log_that_hears_nothing_is_replaced(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_of_the_log_that_hears_nothing_is_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     tails = iter([Deaf(world), Tail(world)])
     monkeypatch.setattr("consumers.repair.LogTail", lambda *_: next(tails))
     monkeypatch.setattr("consumers.repair.STANDS_S", 0.05)
@@ -186,3 +188,4 @@ def test_a_reader_of_the_log_that_hears_nothing_is_replaced(world: World, monkey
     under_test.check(0, {"a": FrameId(1, 2)}, {})
     done(under_test)
     assert world.sequences() == [0, 1, 2]
+    assert "partition 0: nothing came from the log" in caplog.text
