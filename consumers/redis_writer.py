@@ -54,7 +54,7 @@ class RedisWriter:
         self._settings, self._keys = settings, Keys(settings.redis.prefix)
         self._pipeline = settings.detect.pipeline
         self._young: dict[Channel, deque[tuple[float, FrameId]]] = defaultdict(deque)
-        self._written: set[Channel] = set()
+        self._written: dict[Channel, float] = {}  # when, by the monotonic clock
         self._occupied: set[Channel] = set()
         self._redis: redis.Redis | None = None
         self._script = ""
@@ -106,9 +106,10 @@ class RedisWriter:
         by_channel: dict[Channel, list[Row]] = defaultdict(list)
         for row in rows:
             by_channel[row.channel].append(row)
+        now = time.monotonic()
         pipe = self._redis.pipeline(transaction=False)
         for channel, ordered in by_channel.items():
-            pipe.evalsha(self._script, 2, *self._arguments(channel, ordered, told or {}))
+            pipe.evalsha(self._script, 2, *self._arguments(channel, ordered, told or {}, now))
         replies = dict(zip(by_channel, pipe.execute(raise_on_error=False), strict=True))
         for channel, reply in replies.items():
             if isinstance(reply, ResponseError) and not self._is_occupied(channel, reply):
@@ -118,7 +119,7 @@ class RedisWriter:
                 raise reply
             if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
                 raise reply
-        self._written.update(channel for channel, reply in replies.items() if not isinstance(reply, Exception))
+        self._written |= {channel: now for channel, reply in replies.items() if not isinstance(reply, Exception)}
 
     def _is_occupied(self, channel: Channel, error: ResponseError) -> bool:
         """Whether something else lies where a channel's records belong. Its stream does without, others go on."""
@@ -133,7 +134,16 @@ class RedisWriter:
         of = self._keys.events if channel.log == "events" else self._keys.detections
         return of(self._pipeline, channel.stream)
 
-    def _arguments(self, channel: Channel, rows: Sequence[Row], told: Mapping[Channel, FrameId]) -> list[Any]:
+    def _must_be_there(self, channel: Channel, now: float) -> bool:
+        """Whether Redis has lost something if it has nothing of a channel.
+
+        Not where we last wrote longer than max_age_s ago: such a key expires soon, by Redis' own clock, or has expired.
+        """
+        return channel in self._written and now - self._written[channel] < self._settings.redis.max_age_s
+
+    def _arguments(
+        self, channel: Channel, rows: Sequence[Row], told: Mapping[Channel, FrameId], now: float
+    ) -> list[Any]:
         keys, redis = self._keys, self._settings.redis
         live = keys.live_events if channel.log == "events" else keys.live
         arguments: list[Any] = [
@@ -143,20 +153,20 @@ class RedisWriter:
             redis.latest_ttl_s,
             redis.max_records,
             redis.max_age_s + redis.latest_ttl_s,
-            self._oldest_young(channel, rows[-1].id),
-            int(channel in self._written),
+            self._oldest_young(channel, rows[-1].id, now),
+            int(self._must_be_there(channel, now)),
             sum(row.id <= told.get(channel, ZERO) for row in rows),
         ]
         for row in rows:
             arguments += (row.record.redis_id, "frame" if isinstance(row.record, Result) else "other", row.value)
         return arguments
 
-    def _oldest_young(self, channel: Channel, newest: FrameId) -> str:
+    def _oldest_young(self, channel: Channel, newest: FrameId, now: float) -> str:
         """Id from which on the channel's records are kept, "" while none is too old.
 
         Never computed from the clock: an id's first half is when the run began, not when the frame came.
         """
-        now, young = time.monotonic(), self._young[channel]
+        young = self._young[channel]
         if not young or now - young[-1][0] > 1:
             young.append((now, newest))
         trim = ""

@@ -3,9 +3,11 @@
 import time
 
 import pytest
+from redis.exceptions import ResponseError
 
 from consumers.entry import Row
 from consumers.redis_writer import RedisWriter
+from streamer.mirror import Keys, connect_redis
 from streamer.records import FrameId, Result
 from tests.integration.worker_rig import Rig
 
@@ -52,3 +54,29 @@ def test_what_is_too_old_goes(rig: Rig, clock: list[float]) -> None:
         one.write(rows(200 * minute, 200 * (minute + 1)))
     assert kept(rig)[-2000:] == list(range(2200, 4200))
     assert kept(rig)[0] > 1700, "Redis trims in pieces of 100 records"
+
+
+def forget(rig: Rig) -> None:
+    """As Redis does with a key that has expired, or when it is emptied."""
+    with connect_redis(rig.settings.redis) as client:
+        client.delete(Keys(rig.settings.redis.prefix).detections("main", "a"))
+
+
+def test_a_stream_that_was_silent_until_its_key_expired_goes_on(rig: Rig, clock: list[float]) -> None:
+    one = writer(rig)
+    one.write(rows(0, 5))
+    forget(rig)
+    clock[0] = AGE_S + rig.settings.redis.latest_ttl_s + 1
+    one.write(rows(5, 7))
+    assert kept(rig) == [5, 6]
+
+
+def test_a_stream_that_redis_has_lost_before_its_time_is_told(rig: Rig, clock: list[float]) -> None:
+    one = writer(rig)
+    one.write(rows(0, 5))
+    clock[0] = AGE_S - 1
+    one.write(rows(5, 6))
+    forget(rig)
+    clock[0] += AGE_S - 1
+    with pytest.raises(ResponseError, match="EMPTIED"):
+        one.write(rows(6, 7))
