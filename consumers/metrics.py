@@ -29,5 +29,8 @@ GPU_TIME = Histogram(
     "streamer_detect_gpu_seconds", "time per batch by the GPU's clock", ["pipeline", "stage"], buckets=_LATENCY
 )
 BY_CPU = Counter("streamer_detect_decoded_by_cpu", "frames for a GPU that it couldn't decode itself", ["pipeline"])
-MIRROR_BEHIND = Gauge("streamer_mirror_waiting_records", "committed records not yet in Redis", ["pipeline"])
+MIRROR_WAITING = Gauge("streamer_mirror_waiting_records", "committed records in the queue to Redis", ["pipeline"])
+MIRROR_BEHIND = Gauge(
+    "streamer_mirror_behind_partitions", "partitions of which Redis gets from the log what it lacks", ["pipeline"]
+)
 MIRROR_ERRORS = Counter("streamer_mirror_errors", "failed writes to Redis", ["pipeline"])

@@ -45,6 +45,7 @@ class Mirror(threading.Thread):
         self._settings = settings
         self._pipeline = settings.detect.pipeline
         self._queue: deque[Rows] = deque()
+        self._queued = 0  # records in it
         self._behind: dict[int, Targets] = {}
         self._newest: dict[int, Targets] = {}
         self._found: dict[int, Targets] = {}  # the newest when the partition was taken over
@@ -55,7 +56,9 @@ class Mirror(threading.Thread):
         self._stopping = False
         self._writer = RedisWriter(settings)
         self._errors = metrics.MIRROR_ERRORS.labels(self._pipeline)
-        self._waiting = metrics.MIRROR_BEHIND.labels(self._pipeline)
+        # Looked up when asked for: set by our calls, they would keep their last values once nothing comes any more.
+        metrics.MIRROR_WAITING.labels(self._pipeline).set_function(lambda: self._queued)
+        metrics.MIRROR_BEHIND.labels(self._pipeline).set_function(lambda: len(self._behind))
 
     def open(self) -> None:
         """Tries the connection; a Redis that doesn't answer now is repaired when it does, as after any outage.
@@ -92,7 +95,7 @@ class Mirror(threading.Thread):
                     live.append(row)
             if live:
                 self._queue.append(live)
-            self._waiting.set(len(self._queue))
+                self._queued += len(live)
             self._changed.notify()
 
     def check(self, partition: int, newest: Mapping[str, FrameId], events: Mapping[str, FrameId]) -> None:
@@ -164,6 +167,7 @@ class Mirror(threading.Thread):
             rows = self._queue.popleft() if self._queue else None
             if rows is None and behind is None:
                 return False
+            self._queued -= len(rows or ())
         if rows is not None:
             self._write_or_fall_behind(rows)
         elif behind is not None:
@@ -200,6 +204,7 @@ class Mirror(threading.Thread):
                     self._await(row.partition, {row.channel: row.id})
             if kept:
                 self._queue.append(kept)
+        self._queued = sum(map(len, self._queue))
 
     def _await(self, partition: int, targets: Targets) -> None:
         """Has the log read up to these, unless that is the partition's next owner's."""

@@ -1,12 +1,16 @@
 """What is written to a Redis and read from a log of the test's own, whenever partitions come and go meanwhile."""
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from kafka.errors import KafkaTimeoutError
+from prometheus_client import REGISTRY
+from redis.exceptions import ConnectionError
 
 from consumers import mirror, repair
 from consumers.commit import Committer
@@ -15,6 +19,7 @@ from consumers.ledger import Ledger
 from consumers.positions import Positions
 from streamer.records import ZERO, FrameHeader, FrameId, Result
 from streamer.settings import Settings
+from tests.integration.worker_rig import changed, wait_until
 
 A = Channel("detections", "a")
 
@@ -189,3 +194,34 @@ def test_a_reader_of_the_log_that_hears_nothing_is_replaced(
     done(under_test)
     assert world.sequences() == [0, 1, 2]
     assert "partition 0: nothing came from the log" in caplog.text
+
+
+def test_metrics_tell_what_waits_while_redis_hangs_and_what_it_lacks_while_it_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called, away = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        called.set()
+        assert away.wait(10)
+        raise ConnectionError("away")
+
+    pipeline = uuid4().hex
+
+    def gauge(name: str) -> float | None:
+        return REGISTRY.get_sample_value(f"streamer_mirror_{name}", {"pipeline": pipeline})
+
+    under_test = mirror.Mirror(changed(Settings(), pipeline=pipeline))
+    under_test.check(0, {}, {})
+    assert gauge("behind_partitions") == 1
+    under_test.start()
+    wait_until(lambda: gauge("behind_partitions") == 0)
+    monkeypatch.setattr(world, "write", hang)
+    under_test.write(rows(0, 1))
+    assert called.wait(10)
+    under_test.write(rows(1, 4))
+    under_test.write(rows(4, 6))
+    assert gauge("waiting_records") == 5
+    away.set()
+    wait_until(lambda: (gauge("waiting_records"), gauge("behind_partitions")) == (0, 1))
+    under_test.stop(10)
