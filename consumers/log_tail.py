@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from consumers.entry import Row
-from streamer.broker import LITTLE_AT_ONCE, connect_consumer, poll
+from streamer.broker import LITTLE_AT_ONCE, connect_consumer, offsets_since, poll
 from streamer.errors import RecordError
 from streamer.records import Detection, Event, parse_detection
 from streamer.settings import Settings
@@ -70,8 +70,6 @@ class LogTail:
             self._consumer = connect_consumer(self._settings.kafka, **LITTLE_AT_ONCE)
             both = [TopicPartition(topic, self.partition) for topic in self._parsers]
             self._consumer.assign(both)
-            since_ms = round((time.time() - self._age_s) * 1000)
-            starts = self._consumer.offsets_for_times(dict.fromkeys(both, since_ms))
-            for where, end in self._consumer.end_offsets(both).items():
-                self._consumer.seek(where, starts[where].offset if starts[where] else end)
+            for where, offset in offsets_since(self._consumer, both, time.time() - self._age_s).items():
+                self._consumer.seek(where, offset)
         return self._consumer

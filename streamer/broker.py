@@ -197,6 +197,25 @@ def assign_from_beginning(consumer: "KafkaConsumer", partitions: "Sequence[Topic
         consumer.seek(partition, offset)
 
 
+def offsets_since(
+    consumer: "KafkaConsumer", partitions: "Sequence[TopicPartition]", moment: float | None
+) -> "dict[TopicPartition, int]":
+    """Offset of the first record written at a moment or later; the end where there is none.
+
+    moment: Unix time in s; None: the ends.
+
+    Raises:
+        KafkaError: the broker doesn't answer, or refuses us.
+    """
+    # The ends first: asked for behind the moment, they would step over what was written between the two.
+    ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
+    if moment is None:
+        return ends
+    unix_ms = max(round(moment * 1000), 0)
+    found = consumer.offsets_for_times(dict.fromkeys(partitions, unix_ms))
+    return {partition: found[partition].offset if found.get(partition) else end for partition, end in ends.items()}
+
+
 def connect_producer(kafka: KafkaSettings, **options: Any) -> "KafkaProducer":
     """An idempotent producer with acks=all.
 

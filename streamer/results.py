@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Literal, Self, TypeVar
 
-from streamer.broker import connect_consumer, poll, topic_missing
+from streamer.broker import connect_consumer, offsets_since, poll, topic_missing
 from streamer.errors import RecordError, ServiceError
 from streamer.mirror import Keys, connect_redis, redis_error
 from streamer.moments import Moment, unix_seconds
@@ -99,7 +99,7 @@ class Reader(Generic[R]):
                 consumer.assign(partitions)
                 self._go_to_begin(consumer, partitions)
                 if not self._follow:
-                    self._ends = _offsets(consumer, partitions, self._until)
+                    self._ends = offsets_since(consumer, partitions, self._until)
         except BaseException:
             consumer.close()
             raise
@@ -109,7 +109,7 @@ class Reader(Generic[R]):
         if self._since is None and not self._from_now:
             begins = consumer.beginning_offsets(partitions)
         else:
-            begins = _offsets(consumer, partitions, self._since)
+            begins = offsets_since(consumer, partitions, self._since)
         for partition, offset in begins.items():
             consumer.seek(partition, offset)
 
@@ -257,18 +257,6 @@ def _partitions(consumer: "KafkaConsumer", topic: str) -> "list[TopicPartition]"
     from kafka import TopicPartition
 
     return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-
-
-def _offsets(
-    consumer: "KafkaConsumer", partitions: "list[TopicPartition]", moment: float | None
-) -> "dict[TopicPartition, int]":
-    """Offset of the first record written at `moment` or later; the end where there is none, and for None."""
-    ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
-    if moment is None:
-        return ends
-    unix_ms = max(round(moment * 1000), 0)
-    found = consumer.offsets_for_times(dict.fromkeys(partitions, unix_ms))
-    return {partition: found[partition].offset if found.get(partition) else end for partition, end in ends.items()}
 
 
 @contextmanager
