@@ -49,11 +49,15 @@ class Channel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record of `detections` or `events` and its bytes, made once for Kafka and Redis."""
+    """A record of `detections` or `events` and its bytes, made once for Kafka and Redis.
+
+    written_ms: when it came into the log from which it is read; None: it was made here, now.
+    """
 
     partition: Partition
     record: Detection | Event
     value: bytes
+    written_ms: int | None = None
 
     @property
     def channel(self) -> Channel:

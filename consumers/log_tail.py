@@ -44,7 +44,7 @@ class LogTail:
                     parsed = self._parsers[where.topic](record.value or b"")
                 except RecordError:
                     continue  # a stranger's: readers skip it too
-                found.append(Row(self.partition, parsed, record.value))
+                found.append(Row(self.partition, parsed, record.value, record.timestamp))
         return found
 
     def written(self) -> "Ends":

@@ -16,24 +16,24 @@ from streamer.settings import Settings
 if TYPE_CHECKING:
     import redis
 
-# One stream's records in order, of which the first `quiet` are not published. An id that Redis already has, or has
-# trimmed, counts as done but is neither published nor made the latest; any other error ends the script, and the records
-# behind it are not written.
+# One stream's records in order, of which the first `quiet` are not published; each is the latest for `life` ms at most.
+# An id that Redis already has, or has trimmed, counts as done but is neither published nor made the latest; any other
+# error ends the script, and the records behind it are not written.
 _SCRIPT = """
 local detections, latest = KEYS[1], KEYS[2]
-local channel, ttl, most, keep, min_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-if ARGV[6] == '1' and redis.call('EXISTS', detections) == 0 then
+local channel, most, keep, min_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if ARGV[5] == '1' and redis.call('EXISTS', detections) == 0 then
     return redis.error_reply('EMPTIED ' .. detections .. ' was written before and is gone')
 end
-local quiet, written = tonumber(ARGV[7]), 0
-for i = 8, #ARGV, 3 do
-    local id, kind, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+local quiet, written = tonumber(ARGV[6]), 0
+for i = 7, #ARGV, 3 do
+    local id, life, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local reply = redis.pcall('XADD', detections, 'MAXLEN', '~', most, id, 'record', record)
     if type(reply) == 'table' and reply.err then
         if not string.find(reply.err, 'equal or smaller', 1, true) then return reply end
     else
-        if kind == 'frame' then redis.call('SET', latest, record, 'EX', ttl) end
-        if i >= 8 + 3 * quiet then redis.call('PUBLISH', channel, record) end
+        if life ~= '0' then redis.call('SET', latest, record, 'PX', life) end
+        if i >= 7 + 3 * quiet then redis.call('PUBLISH', channel, record) end
         written = written + 1
     end
 end
@@ -150,15 +150,15 @@ class RedisWriter:
             self._records(channel),
             keys.latest(self._pipeline, channel.stream),
             live(self._pipeline, channel.stream),
-            redis.latest_ttl_s,
             redis.max_records,
             redis.max_age_s + redis.latest_ttl_s,
             self._oldest_young(channel, rows[-1].id, now),
             int(self._must_be_there(channel, now)),
             sum(row.id <= told.get(channel, ZERO) for row in rows),
         ]
+        ttl_ms = redis.latest_ttl_s * 1000
         for row in rows:
-            arguments += (row.record.redis_id, "frame" if isinstance(row.record, Result) else "other", row.value)
+            arguments += (row.record.redis_id, _life_ms(row, ttl_ms), row.value)
         return arguments
 
     def _oldest_young(self, channel: Channel, newest: FrameId, now: float) -> str:
@@ -174,3 +174,16 @@ class RedisWriter:
             # Not the next one's: that may be of just now, and all between them another worker's, who had the partition.
             trim = str(young.popleft()[1])
         return trim
+
+
+def _life_ms(row: Row, ttl_ms: int) -> int:
+    """For how long a record may be its stream's latest result; 0: it is none.
+
+    At least 1 ms: the result of a stream that has been silent since takes an older one's place, and is gone.
+    """
+    if not isinstance(row.record, Result):
+        return 0
+    if row.written_ms is None:
+        return ttl_ms
+    # From when it was committed, not captured: a result that came late was its stream's newest all the same.
+    return min(max(ttl_ms - (time.time_ns() // 1_000_000 - row.written_ms), 1), ttl_ms)

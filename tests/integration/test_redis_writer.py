@@ -1,7 +1,9 @@
 """What is kept in a real Redis, by age, when workers take turns with a stream."""
 
 import time
+from typing import Any
 
+import orjson
 import pytest
 from redis.exceptions import ResponseError
 
@@ -9,14 +11,15 @@ from consumers.entry import Row
 from consumers.redis_writer import RedisWriter
 from streamer.mirror import Keys, connect_redis
 from streamer.records import FrameId, Result
-from tests.integration.worker_rig import Rig
+from tests.integration.worker_rig import Rig, wait_until
 
 AGE_S = 600
 
 
-def rows(first: int, last: int) -> list[Row]:
+def rows(first: int, last: int, written_ms: int | None = None) -> list[Row]:
+    """Of frames that were captured long ago. written_ms: of what is read from the log."""
     results = [Result("main", "a", FrameId(1, sequence), 0, 8, 8, ()) for sequence in range(first, last)]
-    return [Row(0, result, result.to_json()) for result in results]
+    return [Row(0, result, result.to_json(), written_ms) for result in results]
 
 
 @pytest.fixture
@@ -80,3 +83,42 @@ def test_a_stream_that_redis_has_lost_before_its_time_is_told(rig: Rig, clock: l
     clock[0] += AGE_S - 1
     with pytest.raises(ResponseError, match="EMPTIED"):
         one.write(rows(6, 7))
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def latest(rig: Rig) -> tuple[int, int] | None:
+    """Sequence of a stream's latest result, and for how long it will still be that, in ms."""
+    key = Keys(rig.settings.redis.prefix).latest("main", "a")
+    with connect_redis(rig.settings.redis) as client:
+        value: Any = client.get(key)
+        left_ms: Any = client.pttl(key)
+    return None if value is None else (orjson.loads(value)["sequence"], left_ms)
+
+
+def test_a_repair_makes_no_result_of_a_silent_stream_the_latest(rig: Rig) -> None:
+    writer(rig).write(rows(0, 5, written_ms=now_ms() - 1000 * rig.settings.redis.latest_ttl_s), {})
+    assert kept(rig) == list(range(5))
+    wait_until(lambda: latest(rig) is None, timeout_s=5)
+
+
+def test_a_result_that_a_repair_makes_the_latest_is_that_no_longer_than_it_would_have_been(rig: Rig) -> None:
+    left_ms = 40_000
+    writer(rig).write(rows(0, 5, written_ms=now_ms() - 1000 * rig.settings.redis.latest_ttl_s + left_ms), {})
+    found = latest(rig)
+    assert found is not None
+    assert found[0] == 4
+    assert 0 < found[1] <= left_ms
+
+
+@pytest.mark.parametrize("ahead_ms", [None, 3_600_000])
+def test_a_result_that_comes_late_or_by_a_clock_that_is_ahead_is_the_latest_for_its_time(
+    rig: Rig, ahead_ms: int | None
+) -> None:
+    writer(rig).write(rows(0, 5, written_ms=None if ahead_ms is None else now_ms() + ahead_ms))
+    found = latest(rig)
+    assert found is not None
+    assert found[0] == 4
+    assert 0 < found[1] <= 1000 * rig.settings.redis.latest_ttl_s
