@@ -5,7 +5,7 @@ Redis being slow or away never holds a commit up: what can't be written is read 
 
 import logging
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Set
 
 from redis.exceptions import RedisError, ResponseError
@@ -46,7 +46,7 @@ class Mirror(threading.Thread):
         self._pipeline = settings.detect.pipeline
         self._queue: deque[Rows] = deque()
         self._queued = 0  # records in it
-        self._behind: dict[int, Targets] = {}
+        self._behind: OrderedDict[int, Targets] = OrderedDict()
         self._newest: dict[int, Targets] = {}
         self._found: dict[int, Targets] = {}  # the newest when the partition was taken over
         self._told: dict[int, Targets] = {}  # published, as far as we know; each is the thread's, once it is here
@@ -163,16 +163,21 @@ class Mirror(threading.Thread):
         self._close_repairs()
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._behind or self._stopping)
-            behind = next(iter(self._behind), None)
             rows = self._queue.popleft() if self._queue else None
-            if rows is None and behind is None:
-                return False
+            behind = self._next_behind() if rows is None else None
             self._queued -= len(rows or ())
         if rows is not None:
             self._write_or_fall_behind(rows)
         elif behind is not None:
             self._repair(behind)
-        return True
+        return rows is not None or behind is not None
+
+    def _next_behind(self) -> int | None:
+        """A partition that is behind, each in its turn: one that fails is not the next again."""
+        partition = next(iter(self._behind), None)
+        if partition is not None:
+            self._behind.move_to_end(partition)
+        return partition
 
     def _close_repairs(self) -> None:
         with self._changed:
@@ -231,17 +236,16 @@ class Mirror(threading.Thread):
         with self._changed:
             if self._repairs.get(partition) is not repair:
                 return
-            # From here on new records queue up behind this repair; those dropped until now are read once more, and
-            # what comes twice is refused by its id.
-            targets = self._behind.pop(partition, {})
             if not complete:
-                self._behind[partition] = targets
                 if repair.stands:
                     log.warning(
                         "partition %d: nothing came from the log for %.0f s, it is read anew", partition, STANDS_S
                     )
                     self._end_repairs({partition})
                 return
+            # From here on new records queue up behind this repair; those dropped until now are read once more, and
+            # what comes twice is refused by its id.
+            targets = self._behind.pop(partition, {})
         self._catch_up(partition, repair, targets)
 
     def _catch_up(self, partition: int, repair: Repair, targets: Targets) -> None:

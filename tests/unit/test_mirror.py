@@ -225,3 +225,26 @@ def test_metrics_tell_what_waits_while_redis_hangs_and_what_it_lacks_while_it_is
     away.set()
     wait_until(lambda: (gauge("waiting_records"), gauge("behind_partitions")) == (0, 1))
     under_test.stop(10)
+
+
+class Unread(Tail):
+    """Of a partition without a leader."""
+
+    def read(self) -> list[Row]:
+        raise KafkaTimeoutError("no leader answers")
+
+
+def test_a_partition_whose_log_can_t_be_read_keeps_no_other_from_its_repair(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        repair, "LogTail", lambda settings, partition, age_s: Unread(world) if partition == 0 else Tail(world)
+    )
+    monkeypatch.setattr(mirror, "_RETRY_S", 0.01)
+    under_test = mirror.Mirror(Settings())
+    world.log = rows(0, 3)
+    under_test.check(0, {"b": FrameId(1, 2)}, {})
+    under_test.check(1, {"a": FrameId(1, 2)}, {})
+    under_test.start()
+    wait_until(lambda: world.sequences() == [0, 1, 2])
+    under_test.stop(10)
