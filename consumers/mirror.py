@@ -23,7 +23,7 @@ from streamer.settings import Settings
 log = logging.getLogger(__name__)
 
 Rows = list[Row]
-_QUEUE = 256  # batches
+_QUEUE = 8192  # records: of a batch there may be thousands
 _RETRY_S = 0.5
 _RETRY_MOST_S = 5.0
 _SETTLE_S = 1.0  # for others' transactions to end, while what comes in queues up
@@ -79,7 +79,7 @@ class Mirror(threading.Thread):
         certain: False: another worker may have committed others in their place; what is in the log is copied.
         """
         with self._changed:
-            if len(self._queue) >= _QUEUE or not certain:
+            if self._queued >= _QUEUE or not certain:
                 self._drop_queue()
             # One that was given up meanwhile may have been behind: its next owner writes these on top of the others.
             ours = [row for row in rows if row.partition in self._newest]

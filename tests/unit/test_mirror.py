@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -196,35 +196,56 @@ def test_a_reader_of_the_log_that_hears_nothing_is_replaced(
     assert "partition 0: nothing came from the log" in caplog.text
 
 
-def test_metrics_tell_what_waits_while_redis_hangs_and_what_it_lacks_while_it_is_away(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    called, away = threading.Event(), threading.Event()
+class Hanging:
+    """A mirror that has begun to write record 0 to a Redis that hangs, until `away` is set: then that is gone."""
 
-    def hang(*_: object) -> None:
-        called.set()
-        assert away.wait(10)
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pipeline, self.away, self._called = uuid4().hex, threading.Event(), threading.Event()
+        self.mirror = mirror.Mirror(changed(Settings(), pipeline=self.pipeline))
+        self.mirror.check(0, {}, {})
+        assert self.gauges() == (0, 1)
+        self.mirror.start()
+        wait_until(lambda: self.gauges() == (0, 0))
+        monkeypatch.setattr(world, "write", self._hang)
+        self.mirror.write(rows(0, 1))
+        assert self._called.wait(10)
+
+    def _hang(self, *_: object) -> None:
+        self._called.set()
+        assert self.away.wait(10)
         raise ConnectionError("away")
 
-    pipeline = uuid4().hex
+    def gauges(self) -> tuple[float | None, float | None]:
+        """Records that wait, partitions that are behind."""
+        names = ("streamer_mirror_waiting_records", "streamer_mirror_behind_partitions")
+        waiting, behind = (REGISTRY.get_sample_value(name, {"pipeline": self.pipeline}) for name in names)
+        return waiting, behind
 
-    def gauge(name: str) -> float | None:
-        return REGISTRY.get_sample_value(f"streamer_mirror_{name}", {"pipeline": pipeline})
 
-    under_test = mirror.Mirror(changed(Settings(), pipeline=pipeline))
-    under_test.check(0, {}, {})
-    assert gauge("behind_partitions") == 1
-    under_test.start()
-    wait_until(lambda: gauge("behind_partitions") == 0)
-    monkeypatch.setattr(world, "write", hang)
-    under_test.write(rows(0, 1))
-    assert called.wait(10)
-    under_test.write(rows(1, 4))
-    under_test.write(rows(4, 6))
-    assert gauge("waiting_records") == 5
-    away.set()
-    wait_until(lambda: (gauge("waiting_records"), gauge("behind_partitions")) == (0, 1))
-    under_test.stop(10)
+@pytest.fixture
+def hanging(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    hanging = Hanging(world, monkeypatch)
+    yield hanging
+    hanging.away.set()
+    hanging.mirror.stop(10)
+
+
+def test_metrics_tell_what_waits_while_redis_hangs_and_what_it_lacks_while_it_is_away(hanging: Hanging) -> None:
+    hanging.mirror.write(rows(1, 4))
+    hanging.mirror.write(rows(4, 6))
+    assert hanging.gauges() == (5, 0)
+    hanging.away.set()
+    wait_until(lambda: hanging.gauges() == (0, 1))
+
+
+def test_no_more_records_wait_than_the_queue_is_for_however_few_the_batches(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "_QUEUE", 5)
+    hanging.mirror.write(rows(1, 4))
+    hanging.mirror.write(rows(4, 6))
+    hanging.mirror.write(rows(6, 9))
+    assert hanging.gauges() == (0, 1)
 
 
 class Unread(Tail):
