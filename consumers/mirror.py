@@ -88,7 +88,7 @@ class Mirror(threading.Thread):
                     self._behind.setdefault(row.partition, {})
             live = []
             for row in ours:
-                _raise(self._newest[row.partition], {row.channel: row.id})
+                _advance(self._newest[row.partition], {row.channel: row.id})
                 if row.partition in self._behind:
                     self._await(row.partition, {row.channel: row.id})
                 else:
@@ -214,7 +214,7 @@ class Mirror(threading.Thread):
     def _await(self, partition: int, targets: Targets) -> None:
         """Has the log read up to these, unless that is the partition's next owner's."""
         if partition in self._newest:
-            _raise(self._behind.setdefault(partition, {}), targets)
+            _advance(self._behind.setdefault(partition, {}), targets)
 
     def _compare_all(self) -> None:
         with self._changed:
@@ -261,7 +261,7 @@ class Mirror(threading.Thread):
                     self._drop_queue(partition)
 
 
-def _raise(newest: Targets, targets: Targets) -> None:
+def _advance(newest: Targets, targets: Targets) -> None:
     """Never lowered: another worker may have had the partition since a late batch of ours was begun."""
     for channel, target in targets.items():
         newest[channel] = max(target, newest.get(channel, ZERO))
