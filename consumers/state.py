@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
 
 _DECIDED_S = 15.0  # a worker's own transactions are given up sooner, see detect.transaction_timeout_ms
+_STUCK_S = 15.0
 _LOOK_S = 0.02
 _STEP = 500  # records; streams write several times a second, so the newest of each are near the end
 
@@ -86,12 +87,18 @@ class StateReader:
 
     def _read(self, where: "TopicPartition", start: int, stop: int) -> dict[bytes, bytes | None]:
         """The newest value of each key between two offsets."""
+        from kafka.errors import KafkaTimeoutError
+
         assert self._consumer is not None
         self._consumer.seek(where, start)
         newest: dict[bytes, bytes | None] = {}
+        stuck = Deadline(_STUCK_S)
         # The position, not the records, tells the end: compaction leaves holes, and transactions end with a mark.
         while self._consumer.position(where) < stop:
+            if stuck.passed:  # in an outage a poll brings nothing, and raises nothing
+                raise KafkaTimeoutError(f"topic {where.topic} gives no records for {_STUCK_S:g} s")
             for record in poll(self._consumer, 100).get(where, []):
+                stuck = Deadline(_STUCK_S)
                 if record.offset < stop:
                     newest[record.key] = record.value
         return newest

@@ -63,3 +63,15 @@ def test_a_transaction_that_does_not_end_is_an_error(
         load(settings, "a")
     commit()
     assert load(settings, "a") == {"a": b"1"}
+
+
+def test_a_broker_that_dies_before_the_states_are_read_is_an_error(
+    settings: Settings, begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin("a", b"1")()
+    with monkeypatch.context() as away:
+        away.setattr("consumers.state._STUCK_S", 0.2)
+        away.setattr("consumers.state.poll", lambda *_: {})
+        with pytest.raises(KafkaTimeoutError, match="gives no records"):
+            load(settings, "a")
+    assert load(settings, "a") == {"a": b"1"}
