@@ -120,6 +120,7 @@ class Committer(threading.Thread):
         """After everything that may be committed now is."""
         self._stop_event.set()
         self._ledger.urgent.set()
+        self._ledger.pressing.set()
 
     def run(self) -> None:
         """Until stopped."""
@@ -151,12 +152,14 @@ class Committer(threading.Thread):
 
     def _pause(self, batch: Batch, spent_s: float) -> None:
         """A pause rather than a delay: a lone result leaves at once, many leave together."""
+        if self._stop_event.is_set():
+            return
         if batch.patient:
             self._ledger.urgent.wait(max(0.0, _PATIENT_S - spent_s))
             return
         interval_s = self._settings.detect.commit_interval_ms / 1000
         interval_s *= min(max(len(batch.records) / _FEW, 1), _STRETCH)
-        self._stop_event.wait(max(0.0, interval_s - spent_s))
+        self._ledger.pressing.wait(max(0.0, interval_s - spent_s))
 
     def _write(self, batch: Batch) -> bool:
         """Returns when the batch is committed, or belongs to somebody else.

@@ -126,7 +126,7 @@ class Intake:
         # While frames wait, all lanes are busy: what comes now isn't needed sooner, and many at once cost less.
         set_fetch(self._consumer, *(_MANY if self._chooser.depth() >= _LOW else _ANY))
         self._chooser.wait_until_low(_LOW, _BUSY_S)
-        room = self._chooser.wait_for_room(_FULL_S)
+        room = self._chooser.wait_for_room(_FULL_S) and self._ledger.wait_for_room(_FULL_S)
         if not room:
             answer_group(self._consumer)
             return

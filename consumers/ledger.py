@@ -16,6 +16,8 @@ from consumers.entry import Batch, Entry, Partition
 from consumers.positions import Position, Positions, dump_positions, stepped_over
 from streamer.records import Death, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 
+_TOGETHER = 1000  # frames that one transaction covers: it has to be over within detect.transaction_timeout_ms
+_MOST = 4 * _TOGETHER  # between poll and commit, give or take a poll; what is done within a patient pause on a fast GPU
 _REMEMBERED = 1000  # streams of a partition, if so many have ended: several times what the metadata has room for
 
 
@@ -67,7 +69,8 @@ class _PartitionState:
 class Ledger:
     """Thread-safe. Poller registers, lanes finish, the committer collects, a revoked partition is given up.
 
-    urgent: set while something is done that somebody waits for, or while a partition is being given up.
+    urgent: set while something is done that somebody waits for. pressing, and urgent with it: set while nothing may be
+    put off, whoever waits for it: a partition is being given up, a transaction was full, or no more frames may come.
     failing: whether the worker leaves because it failed: then what was begun stays written down.
     """
 
@@ -78,7 +81,7 @@ class Ledger:
         self._closing: set[Partition] = set()
         self._collected: list[Entry] = []
         self._under_way: set[Partition] = set()  # collected, not settled
-        self.urgent = threading.Event()
+        self.urgent, self.pressing = threading.Event(), threading.Event()
         self.failing = False
 
     def open(self, partition: Partition, positions: Positions, offset: int = 0) -> None:
@@ -188,9 +191,23 @@ class Ledger:
     def _tell(self, entry: Entry) -> None:
         if entry.dead is None:
             entry.jpeg = b""  # it may wait long behind one that is not done, with thousands of others
-        if not entry.patient or entry.partition in self._closing:
+        if entry.partition in self._closing:
+            self._press()
+        elif not entry.patient:
             self.urgent.set()
         self._changed.notify_all()
+
+    def _press(self) -> None:
+        self.pressing.set()
+        self.urgent.set()
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Waits until more frames may come; False after `timeout_s`. Those that are here need no others to be done."""
+        with self._changed:
+            if self._depth() < _MOST:
+                return True
+            self._press()
+            return self._changed.wait_for(lambda: self._depth() < _MOST, timeout_s)
 
     def wait(self, timeout_s: float) -> bool:
         """Waits until something may be committed; False after `timeout_s`."""
@@ -211,21 +228,27 @@ class Ledger:
     def _to_take_back(self, partition: Partition) -> bool:
         return partition in self._closing and self._partitions[partition].owed and not self.failing
 
-    def collect(self, now_ms: int, limit: int = 1000) -> Batch | None:
-        """Everything that may be committed now. `settle` or `restore` must follow."""
+    def collect(self, now_ms: int, limit: int = _TOGETHER) -> Batch | None:
+        """What may be committed now, `limit` frames at most. `settle` or `restore` must follow."""
         with self._changed:
             self.urgent.clear()
+            self.pressing.clear()
             batch = Batch(None)
             for number, state in self._partitions.items():
                 self._collect(number, state, batch, now_ms, limit)
             self._collected, self._under_way = batch.entries, set(batch.offsets)
             if any(entry.done and not entry.patient for state in self._partitions.values() for entry in state.entries):
                 self.urgent.set()  # it waits for a patient one before it
+            if len(batch.entries) == limit or self._depth() >= _MOST:
+                self._press()
+                for number in batch.offsets:  # the last ones next time: partitions take turns
+                    self._partitions[number] = self._partitions.pop(number)
+            self._changed.notify_all()
             return batch if batch.offsets else None
 
     def _collect(self, number: Partition, state: _PartitionState, batch: Batch, now_ms: int, limit: int) -> None:
         taken: list[Entry] = []
-        while state.entries and state.entries[0].done and len(taken) < limit:
+        while state.entries and state.entries[0].done and len(batch.entries) + len(taken) < limit:
             if batch.membership is not None and state.entries[0].membership != batch.membership:
                 break
             taken.append(state.entries.popleft())
@@ -271,7 +294,7 @@ class Ledger:
         numbers = set(partitions)
         with self._changed:
             self._closing |= numbers
-            self.urgent.set()
+            self._press()
             for number in numbers & self._partitions.keys():
                 self._withdraw(self._partitions[number])
             done = self._changed.wait_for(lambda: not self._busy(numbers), timeout_s)
@@ -282,6 +305,7 @@ class Ledger:
             for entry in self._collected:
                 entry.abandoned = entry.abandoned or entry.partition in numbers
             self._closing -= numbers
+            self._changed.notify_all()
             return done
 
     def _withdraw(self, state: _PartitionState) -> None:
@@ -304,4 +328,7 @@ class Ledger:
     def depth(self) -> int:
         """Frames between poll and commit."""
         with self._changed:
-            return sum(len(state.entries) for state in self._partitions.values())
+            return self._depth()
+
+    def _depth(self) -> int:
+        return sum(len(state.entries) for state in self._partitions.values())

@@ -191,3 +191,36 @@ def test_an_outage_in_which_offsets_can_t_be_committed_is_said_once(
                 rig.intake.step(0)
     assert consumer.asked == 8
     assert len(caplog.records) == 2
+
+
+def test_nothing_is_polled_while_too_much_is_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered: list[object] = []
+    monkeypatch.setattr("consumers.intake.answer_group", answered.append)
+    monkeypatch.setattr("consumers.intake._FULL_S", 0)
+    monkeypatch.setattr("consumers.ledger._MOST", 15)
+    consumer = Consumer()
+    rig = Rig(monkeypatch, consumer)
+    rig.polls.append({PARTITIONS[0]: records(PARTITIONS[0], first=5)})
+    rig.intake.step(0)
+    consumer.answers.append(None)
+    rig.intake.later_commit({0: (12, "")})
+    rig.intake.step(0)
+    assert (rig.ledger.depth(), len(answered), consumer.asked) == (15, 1, 1)
+
+    for partition in PARTITIONS:
+        for entry in rig.ledger._partitions[partition.partition].entries:
+            rig.ledger.finish(entry, GapReason.REFUSED)
+    rig.ledger.collect(NOW_MS)
+    rig.intake.step(0)
+    assert (rig.ledger.depth(), len(answered)) == (5, 1)
+
+
+def test_partitions_are_taken_over_though_too_much_was_not_committed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.ledger._MOST", 15)
+    rig = Rig(monkeypatch, Consumer())
+    rig.polls.append({PARTITIONS[0]: records(PARTITIONS[0], first=5)})
+    rig.intake.step(0)
+    rig.intake.given_up(set(PARTITIONS), 0)
+    rig.intake.assigned(set(PARTITIONS))
+    rig.intake.step(0)
+    assert rig.ledger.depth() == 5

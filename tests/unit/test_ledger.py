@@ -364,6 +364,7 @@ def test_nothing_is_put_off_while_a_partition_is_given_up() -> None:
     assert not log.ledger.urgent.is_set()
     log.ledger.close({0}, 0)
     assert log.ledger.urgent.is_set()
+    assert log.ledger.pressing.is_set()
 
 
 def test_what_a_lane_ends_while_its_partition_is_given_up_is_urgent() -> None:
@@ -379,6 +380,50 @@ def test_what_a_lane_ends_while_its_partition_is_given_up_is_urgent() -> None:
     assert log.committed() == ["a 1-0"]
     log.ledger.finish(second, result(frame(1)))
     assert log.ledger.urgent.is_set()
+    assert log.ledger.pressing.is_set()
     assert log.committed() == ["a 1-1"]
+    closing.join(30)
+    assert not closing.is_alive()
+
+
+def test_a_transaction_has_its_fill_whatever_the_partitions_hold_and_they_take_turns() -> None:
+    ledger = Ledger("main")
+    for partition in (0, 1):
+        ledger.open(partition, Positions({}))
+    for partition, count in ((0, 7), (1, 2)):
+        for number in range(count):
+            entry = Entry(partition, number, MEMBER, frame(number, stream=f"s{partition}"), b"", NOW, patient=True)
+            ledger.register(entry, NOW)
+            ledger.finish(entry, result(frame(number, stream=f"s{partition}")))
+    collected, pressing = [], []
+    while batch := ledger.collect(NOW, limit=3):
+        collected.append([entry.partition for entry in batch.entries])
+        pressing.append(ledger.pressing.is_set() and ledger.urgent.is_set())
+        ledger.settle()
+    assert collected == [[0, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert pressing == [True] * 3
+    assert not ledger.pressing.is_set()
+
+
+def test_no_more_frames_come_while_too_many_are_not_committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.ledger._MOST", 3)
+    log = Log()
+    for number in range(3):
+        assert log.ledger.wait_for_room(0)
+        log.done(frame(number))
+    assert not log.ledger.wait_for_room(0)
+    assert log.ledger.pressing.is_set()
+    assert log.committed() == ["a 1-0", "a 1-1", "a 1-2"]
+    assert not log.ledger.pressing.is_set()
+    assert log.ledger.wait_for_room(0)
+
+
+def test_who_waits_for_room_goes_on_when_the_partitions_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.ledger._MOST", 1)
+    log = Log()
+    log.put(frame(0)).taken = True
+    closing = threading.Thread(target=log.ledger.close, args=([0], 0))
+    closing.start()
+    assert log.ledger.wait_for_room(30)
     closing.join(30)
     assert not closing.is_alive()
