@@ -23,7 +23,7 @@ class Retrying:
     """Belongs to a lane.
 
     work: does frames. check: raises if the detector fails at a picture that is beyond suspicion. condemn: told of a
-    frame that failed so often as it may, and why. stopping: ends waits.
+    frame that failed so often as it may, and why. stopping: ends the tries; what has failed by then isn't done.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Retrying:
         self._retries = metrics.RETRIES.labels(settings.pipeline)
 
     def work(self, entries: Sequence[Entry]) -> None:
-        """Does frames, whatever fails at one of them.
+        """Does frames, whatever fails at one of them; told to stop, those that don't fail.
 
         Raises:
             Exception: the detector can't go on, or fails at every picture: the frames aren't done.
@@ -64,8 +64,10 @@ class Retrying:
         backoff = Backoff(_SHORTEST_S, _LONGEST_S)
         reason = ""
         for _ in range(self._tries):
-            # What was full or busy may need a moment.
-            self._stopping.wait(backoff.next())
+            # What was full or busy may need a moment. Without one, the next try would tell nothing about the frame.
+            if self._stopping.wait(backoff.next()):
+                entry.taken = False  # so it isn't waited for: its partition's next owner does it
+                return
             self._retries.inc()
             try:
                 self._work([entry])
