@@ -35,7 +35,7 @@ from streamer.settings import Settings
 log = logging.getLogger(__name__)
 
 _POLL_MS = 100
-_GAUGES_S = 2.0
+_GAUGES_S = _MODEL_S = 2.0
 _RETRY_S, _RETRY_MOST_S = 0.2, 5.0
 
 
@@ -59,7 +59,7 @@ class Worker:
         self._membership = Membership(settings)
         self._lanes: list[LaneThread] = []
         self._tries = Retry(_RETRY_S, _RETRY_MOST_S, settings.detect.retry_timeout_s)
-        self._gauges_at = 0.0
+        self._gauges_at = self._model_at = 0.0
         self._not_ready: str | None = "starting"
         self._trouble: str | None = None
 
@@ -117,6 +117,7 @@ class Worker:
 
         try:
             self._intake.step(_POLL_MS)
+            self._check_model()
             self._tries.worked()
             self._trouble = None
         except (KafkaError, ServiceError) as error:
@@ -126,6 +127,11 @@ class Worker:
             self._trouble = f"frames can't be read: {error}"
             log.warning("polling failed, trying again in %.1f s: %s", wait_s, error)
             stopping.wait(wait_s)
+
+    def _check_model(self) -> None:
+        if time.monotonic() - self._model_at > _MODEL_S:
+            self._membership.check()
+            self._model_at = time.monotonic()  # one that failed is tried again at the next step
 
     def _wait_for(self, what: str) -> None:
         self._not_ready = what
@@ -146,7 +152,6 @@ class Worker:
             self._gauges_at = time.monotonic()
             metrics.WAITING.labels(self._pipeline).set(self._chooser.depth())
             metrics.UNCOMMITTED.labels(self._pipeline).set(self._ledger.depth())
-            self._membership.check()
 
     def _stop(self, deadline: Deadline) -> None:
         """Lanes finish what they hold, the committer commits it while we are still a member, then we leave."""

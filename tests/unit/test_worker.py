@@ -1,0 +1,55 @@
+"""A worker's main loop: what passes is tried again, what lasts ends it."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from consumers.worker import Worker
+from streamer.errors import ServiceError, StreamerError
+from streamer.settings import DetectSettings, Settings
+
+
+class Rig:
+    """A worker without its threads. checks: what each look at the pipeline's model raises; the last stops it."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *checks: Exception | None, retry_timeout_s: float = 300
+    ) -> None:
+        monkeypatch.setattr("consumers.worker._RETRY_S", 0.001)
+        monkeypatch.setattr("consumers.worker._RETRY_MOST_S", 0.001)
+        self.stopping, self.checks, self.steps = threading.Event(), list(checks), 0
+        self.worker = Worker(Settings(detect=DetectSettings(retry_timeout_s=retry_timeout_s)), "w")
+        monkeypatch.setattr(self.worker, "_start", lambda *_: None)
+        monkeypatch.setattr(self.worker, "_stop", lambda _: None)
+        monkeypatch.setattr(self.worker._intake, "step", self._step)
+        monkeypatch.setattr(self.worker._membership, "check", self._check)
+
+    def _step(self, timeout_ms: Any) -> None:
+        self.steps += 1
+
+    def _check(self) -> None:
+        error = self.checks.pop(0)
+        if not self.checks:
+            self.stopping.set()
+        if error is not None:
+            raise error
+
+
+def test_a_pipeline_s_record_that_can_t_be_read_for_a_while_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, ServiceError("no broker"), ServiceError("no broker"), None)
+    rig.worker.run(rig.stopping)
+    assert (rig.checks, rig.steps) == ([], 3)
+
+
+def test_one_that_can_t_be_read_for_too_long_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, *[ServiceError("no broker")] * 1000, retry_timeout_s=0.01)
+    with pytest.raises(ServiceError, match="no broker"):
+        rig.worker.run(rig.stopping)
+
+
+def test_another_model_ends_the_worker_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, StreamerError("runs another model now"), None)
+    with pytest.raises(StreamerError, match="another model"):
+        rig.worker.run(rig.stopping)
+    assert rig.steps == 1
