@@ -117,7 +117,7 @@ class Committer(threading.Thread):
                 raise ServiceError(f"Kafka does not let us use transactional id {self._id}: {error}") from None
 
     def stop(self) -> None:
-        """After everything that may be committed now is."""
+        """After everything that may be committed now is; to be called once all partitions are given up."""
         self._stop_event.set()
         self._ledger.urgent.set()
         self._ledger.pressing.set()
@@ -181,20 +181,21 @@ class Committer(threading.Thread):
             except (KafkaError, ServiceError) as error:
                 self._metrics["aborted"].inc()
                 self._drop_producer()
-                if judge(error) is Fault.TAKEN or not self._still_ours(batch):
+                taken = judge(error) is Fault.TAKEN or not self._still_ours(batch)
+                if taken or self._wait_out(error, tries):
                     log.warning("a batch of %d frames belongs to another worker now: %s", len(batch.entries), error)
                     batch.rows.clear()
                     batch.dead.clear()
                     return True
-                self._wait_out(error, tries)
 
-    def _wait_out(self, error: Exception, tries: Retry) -> None:
+    def _wait_out(self, error: Exception, tries: Retry) -> bool:
+        """Returns whether we were told to stop meanwhile: by then all partitions are given up."""
         wait_s = None if judge(error) is Fault.LASTING else tries.failed()
         if wait_s is None:
             raise kafka_error(self._settings.kafka, error)
         self.trouble = f"results can't be committed: {error}"
         log.warning("commit failed, trying again in %.1f s: %s", wait_s, error)
-        time.sleep(wait_s)
+        return self._stop_event.wait(wait_s)
 
     def _still_ours(self, batch: Batch) -> bool:
         return all(not entry.abandoned for entry in batch.entries)

@@ -26,6 +26,7 @@ from streamer.broker import (
     why_unheard,
 )
 from streamer.errors import RecordError, ServiceError
+from streamer.lifecycle import Deadline
 from streamer.records import DeadCause, Death, EndHeader, FrameHeader, GapReason, parse_headers
 from streamer.settings import Settings
 from streamer.topics import topic_names
@@ -65,6 +66,8 @@ class Intake:
         self._isolation = Isolation(settings.detect, ledger, self._learn, self._take_in, self._flush_plain)
         self._names = topic_names(settings.kafka)
         self._consumer: KafkaConsumer | None = None
+        self._stopping = threading.Event()
+        self._leaving: Deadline | None = None
         self._next_offset: dict[int, int] = {}
         self._tracked: frozenset[str] = frozenset()
         self._stepped_over: dict[int, GapReason] = {}  # why the log before a partition's next record was not read
@@ -79,13 +82,15 @@ class Intake:
         self._strangers = metrics.STRANGERS.labels(pipeline)
         self._partitions = metrics.PARTITIONS.labels(pipeline)
 
-    def open(self) -> None:
+    def open(self, stopping: threading.Event) -> None:
         """Joins the pipeline's group.
+
+        stopping: ends a take-over that is under way.
 
         Raises:
             ServiceError: no broker, no rights, no topic.
         """
-        kafka = self._settings.kafka
+        kafka, self._stopping = self._settings.kafka, stopping
         consumer = connect_consumer(
             kafka,
             group_id=self._names.worker_group(self._settings.detect.pipeline),
@@ -190,7 +195,7 @@ class Intake:
         try:
             self._treatments.catch_up()  # we may have been frozen: what is restored depends on the definitions
             self._resume()
-            with closing(StateReader(self._settings)) as states:
+            with closing(StateReader(self._settings, self._stopping)) as states:
                 for partition in self._consumer.assignment():
                     if not self._ledger.owns(partition.partition):
                         self._restore(partition, era, states)
@@ -241,7 +246,7 @@ class Intake:
         if tracked is self._tracked:
             return
         assert self._consumer is not None
-        with closing(StateReader(self._settings)) as states:
+        with closing(StateReader(self._settings, self._stopping)) as states:
             for number in {partition.partition for partition in self._consumer.assignment()}:
                 wanted = (tracked - self._tracked) & self._ledger.with_state(number)
                 self._followers.resume(number, states.load(number, wanted))
@@ -373,11 +378,15 @@ class Intake:
         from kafka.errors import KafkaError
 
         assert self._consumer is not None
-        last = self._offsets(self.given_up(partitions, _REVOKE_S))
+        last = self._offsets(self.given_up(partitions, self._patience_s()))
         try:
-            await commit_while_revoked(self._consumer, last, _REVOKE_S)
+            await commit_while_revoked(self._consumer, last, self._patience_s())
         except KafkaError as error:
             log.warning("the last offsets are not committed, some results will come again: %s", error)
+
+    def _patience_s(self) -> float:
+        """For the next step of giving partitions up: when we leave, half of what is left, so that each has some."""
+        return min(_REVOKE_S, self._leaving.remaining() / 2) if self._leaving else _REVOKE_S
 
     def given_up(self, partitions: "set[TopicPartition]", wait_s: float) -> dict[int, tuple[int, str]]:
         """Lets go of partitions; returns the offsets outside of transactions that may not be committed yet."""
@@ -401,10 +410,12 @@ class Intake:
         self._partitions.set(len(partitions))
         log.info("has partitions %s", sorted(partition.partition for partition in partitions))
 
-    def close(self) -> None:
-        """Leaves the group; `revoked` is called for what we still have."""
+    def close(self, limit_s: float) -> None:
+        """Leaves the group, in `limit_s` at most; `revoked` is called for what we still have."""
+        self._leaving = Deadline(limit_s)
         if self._consumer is not None:
-            self._consumer.close(autocommit=False, timeout_ms=5_000)
+            # Of what `revoked` leaves in the worst case; it is for the broker's answer, which may not come.
+            self._consumer.close(autocommit=False, timeout_ms=limit_s / 4 * 1000)
 
 
 def _assignors() -> list[object]:

@@ -1,6 +1,6 @@
 """Reading topic `state`: what was last committed of each stream, beyond its last record."""
 
-import time
+import threading
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,11 @@ def state_key(pipeline: str, stream: str) -> bytes:
 
 
 class StateReader:
-    """Connects on the first use. Belongs to one thread."""
+    """Connects on the first use. Belongs to one thread. stopping: ends what is under way."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stopping: threading.Event) -> None:
         self._settings, self._pipeline = settings, settings.detect.pipeline
-        self._topic = topic_names(settings.kafka).state
+        self._topic, self._stopping = topic_names(settings.kafka).state, stopping
         self._consumer: KafkaConsumer | None = None
         self._undecided: KafkaConsumer | None = None  # sees what is not committed, too
 
@@ -44,7 +44,7 @@ class StateReader:
         Read from the end backwards, in growing steps: most of what a compacted topic holds is outdated.
 
         Raises:
-            KafkaError: the topic can't be read, or a transaction on it does not come to an end.
+            KafkaError: the topic can't be read, a transaction on it does not come to an end, or we are to stop.
         """
         from kafka import TopicPartition
 
@@ -72,33 +72,36 @@ class StateReader:
         A transaction ends with a mark on each partition, written one by one. The group's offsets are given out as
         soon as they have theirs: the state that was committed with them may still be waiting for its own.
         """
-        from kafka.errors import KafkaTimeoutError
-
         assert self._consumer is not None
         if self._undecided is None:
             self._undecided = connect_consumer(self._settings.kafka, isolation_level="read_uncommitted")
         written = self._undecided.end_offsets([where])[where]
         deadline = Deadline(_DECIDED_S)
         while (end := int(self._consumer.end_offsets([where])[where])) < written:
-            if deadline.passed:
-                raise KafkaTimeoutError(f"a transaction on {where.topic} is not over after {_DECIDED_S:g} s")
-            time.sleep(_LOOK_S)
+            self._go_on(deadline, f"a transaction on {where.topic} is not over after {_DECIDED_S:g} s")
+            self._stopping.wait(_LOOK_S)
         return end
 
     def _read(self, where: "TopicPartition", start: int, stop: int) -> dict[bytes, bytes | None]:
         """The newest value of each key between two offsets."""
-        from kafka.errors import KafkaTimeoutError
-
         assert self._consumer is not None
         self._consumer.seek(where, start)
         newest: dict[bytes, bytes | None] = {}
         stuck = Deadline(_STUCK_S)
         # The position, not the records, tells the end: compaction leaves holes, and transactions end with a mark.
         while self._consumer.position(where) < stop:
-            if stuck.passed:  # in an outage a poll brings nothing, and raises nothing
-                raise KafkaTimeoutError(f"topic {where.topic} gives no records for {_STUCK_S:g} s")
+            # In an outage a poll brings nothing, and raises nothing.
+            self._go_on(stuck, f"topic {where.topic} gives no records for {_STUCK_S:g} s")
             for record in poll(self._consumer, 100).get(where, []):
                 stuck = Deadline(_STUCK_S)
                 if record.offset < stop:
                     newest[record.key] = record.value
         return newest
+
+    def _go_on(self, deadline: Deadline, otherwise: str) -> None:
+        from kafka.errors import KafkaError, KafkaTimeoutError
+
+        if self._stopping.is_set():
+            raise KafkaError(f"told to stop while topic {self._topic} is read")
+        if deadline.passed:
+            raise KafkaTimeoutError(otherwise)

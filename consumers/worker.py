@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _POLL_MS = 100
 _GAUGES_S = _MODEL_S = 2.0
 _RETRY_S, _RETRY_MOST_S = 0.2, 5.0
+_LEAVE_S = 2.0  # of the time to stop, for what comes when the lanes are done
 
 
 class Worker:
@@ -85,7 +86,7 @@ class Worker:
         finally:
             self._not_ready = "stopping"
             self._ledger.failing = any(thread.failed is not None for thread in self._threads())
-            self._stop(Deadline(self._settings.detect.drain_timeout_s))
+            self._stop()
 
     @property
     def not_ready(self) -> str | None:
@@ -102,7 +103,7 @@ class Worker:
         self._treatments.open()
         self._mirror.open()
         self._committer.open()
-        self._intake.open()
+        self._intake.open(stopping)
         gate = MotionGate()
         self._lanes = [
             make_lane(number, detector, detect, self._chooser, self._ledger, gate, self._preview)
@@ -121,6 +122,8 @@ class Worker:
             self._tries.worked()
             self._trouble = None
         except (KafkaError, ServiceError) as error:
+            if stopping.is_set():
+                return  # which may be why
             wait_s = None if judge(error) is Fault.LASTING else self._tries.failed()
             if wait_s is None:
                 raise error if isinstance(error, ServiceError) else kafka_error(self._settings.kafka, error) from None
@@ -153,16 +156,19 @@ class Worker:
             metrics.WAITING.labels(self._pipeline).set(self._chooser.depth())
             metrics.UNCOMMITTED.labels(self._pipeline).set(self._ledger.depth())
 
-    def _stop(self, deadline: Deadline) -> None:
+    def _stop(self) -> None:
         """Lanes finish what they hold, the committer commits it while we are still a member, then we leave."""
+        drain_s = self._settings.detect.drain_timeout_s
+        # A lane that hangs leaves time to commit what the others have done.
+        deadline, lanes = Deadline(drain_s), Deadline(drain_s - min(_LEAVE_S, drain_s / 2))
         self._preview.stop()
         for lane in self._lanes:
             lane.stop()
         self._chooser.close()
         for lane in self._lanes:
             if lane.is_alive():
-                lane.join(deadline.remaining())
-        self._intake.close()
+                lane.join(lanes.remaining())
+        self._intake.close(deadline.remaining())
         if self._committer.is_alive():
             self._committer.stop()
             self._committer.join(deadline.remaining())

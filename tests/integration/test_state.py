@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from consumers.state import StateReader, state_key
 from streamer.broker import connect_producer
@@ -36,7 +36,7 @@ def begin(settings: Settings) -> Iterator[Begin]:
 
 
 def load(settings: Settings, *streams: str) -> dict[str, bytes]:
-    with closing(StateReader(settings)) as reader:
+    with closing(StateReader(settings, threading.Event())) as reader:
         return reader.load(0, streams)
 
 
@@ -75,3 +75,23 @@ def test_a_broker_that_dies_before_the_states_are_read_is_an_error(
         with pytest.raises(KafkaTimeoutError, match="gives no records"):
             load(settings, "a")
     assert load(settings, "a") == {"a": b"1"}
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_who_is_told_to_stop_does_not_wait(
+    settings: Settings, begin: Begin, monkeypatch: pytest.MonkeyPatch, decided: bool
+) -> None:
+    """Neither for a broker that is away nor for a transaction."""
+    monkeypatch.setattr("consumers.state._STUCK_S", 3600)
+    monkeypatch.setattr("consumers.state._DECIDED_S", 3600)
+    stopping = threading.Event()
+    commit = begin("a", b"1")
+    if decided:
+        commit()
+        monkeypatch.setattr("consumers.state.poll", lambda *_: stopping.set() or {})
+    else:
+        threading.Timer(0.2, stopping.set).start()
+    with closing(StateReader(settings, stopping)) as reader, pytest.raises(KafkaError, match="told to stop"):
+        reader.load(0, ["a"])
+    if not decided:
+        commit()

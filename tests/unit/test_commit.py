@@ -8,7 +8,9 @@ from consumers.commit import Committer
 from consumers.entry import Entry, Row
 from consumers.ledger import Ledger
 from consumers.positions import Positions
-from streamer.records import FrameHeader, FrameId, Gap, GapReason
+from streamer.errors import ServiceError
+from streamer.records import EndHeader, FrameHeader, FrameId, Gap, GapReason
+from streamer.retry import Retry
 from streamer.settings import DetectSettings, Settings
 
 
@@ -43,3 +45,34 @@ def test_what_is_more_than_one_transaction_takes_does_not_wait_for_the_next_inte
         committer.stop()
         committer.join(20)
     assert not committer.is_alive()
+
+
+def test_who_is_told_to_stop_does_not_wait_for_the_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its partitions are given up by then: the batch is their next owner's."""
+    monkeypatch.setattr("consumers.commit._RETRY_S", 3600)
+    monkeypatch.setattr("consumers.commit._RETRY_MOST_S", 3600)
+    ledger, rows, waiting = Ledger("main"), [], threading.Event()
+    ledger.open(0, Positions({}))
+    ledger.register(Entry(0, 0, "member", EndHeader("a", FrameId(1, 0), 0), b"", 0), 0)
+    committer = Committer(
+        Settings(), ledger, lambda batch: None, lambda new, certain: rows.extend(new), lambda offsets: None, "w"
+    )
+    wait_out = committer._wait_out
+
+    def failing() -> None:
+        raise ServiceError("no broker")
+
+    def waits(error: Exception, tries: Retry) -> bool:
+        waiting.set()
+        return wait_out(error, tries)
+
+    monkeypatch.setattr(committer, "open", failing)
+    monkeypatch.setattr(committer, "_wait_out", waits)
+    committer.start()
+    assert waiting.wait(20)
+    ledger.close([0], 0)
+    committer.stop()
+    committer.join(20)
+    assert not committer.is_alive()
+    assert committer.failed is None
+    assert rows == []

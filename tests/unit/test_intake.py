@@ -1,8 +1,9 @@
 """What a poll brought is taken in, or comes again, whatever fails on the way."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -34,6 +35,8 @@ class Consumer:
         self.answers: list[object] = []  # to commits that are not waited for
         self.asked = 0
         self.sought: dict[TopicPartition, int] = {}
+        self.closing_ms = 0.0
+        self.revoked: Callable[[set[TopicPartition]], Coroutine[Any, Any, None]]
 
     def group_metadata(self) -> Any:
         return SimpleNamespace(generation_id=1)
@@ -51,6 +54,10 @@ class Consumer:
 
     def position(self, partition: TopicPartition) -> int:
         return 15
+
+    def close(self, autocommit: bool, timeout_ms: float) -> None:
+        self.closing_ms = timeout_ms
+        asyncio.run(self.revoked(set(PARTITIONS)))
 
     def commit(self, offsets: Any, timeout_ms: int) -> None:
         pass
@@ -99,7 +106,7 @@ class Rig:
     """An intake that has three partitions, each committed up to `start`, of streams that want fresh frames only."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, consumer: Consumer, start: int = 10) -> None:
-        settings, self.ledger = Settings(), Ledger("main")
+        settings, self.ledger, self.now = Settings(), Ledger("main"), 0.0
         stub = SimpleNamespace(
             refresh=lambda: None,
             catch_up=lambda: None,
@@ -224,3 +231,23 @@ def test_partitions_are_taken_over_though_too_much_was_not_committed_before(monk
     rig.intake.assigned(set(PARTITIONS))
     rig.intake.step(0)
     assert rig.ledger.depth() == 5
+
+
+def test_leaving_the_group_has_one_limit_for_all_of_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = Consumer()
+    rig, waits = Rig(monkeypatch, consumer), list[float]()
+
+    async def commit(_: Any, offsets: Any, timeout_s: float) -> None:
+        waits.append(timeout_s)
+
+    def close(numbers: Any, timeout_s: float) -> bool:
+        waits.append(timeout_s)
+        rig.now += timeout_s
+        return False
+
+    monkeypatch.setattr("consumers.intake.commit_while_revoked", commit)
+    monkeypatch.setattr("streamer.lifecycle.time", SimpleNamespace(monotonic=lambda: rig.now))
+    monkeypatch.setattr(rig.ledger, "close", close)
+    consumer.revoked = rig.intake.revoked
+    rig.intake.close(2)
+    assert [*waits, consumer.closing_ms / 1000] == [1, 0.5, 0.5]

@@ -1,9 +1,11 @@
 """A worker's main loop: what passes is tried again, what lasts ends it."""
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kafka.errors import KafkaError
 
 from consumers.worker import Worker
 from streamer.errors import ServiceError, StreamerError
@@ -21,7 +23,7 @@ class Rig:
         self.stopping, self.checks, self.steps = threading.Event(), list(checks), 0
         self.worker = Worker(Settings(detect=DetectSettings(retry_timeout_s=retry_timeout_s)), "w")
         monkeypatch.setattr(self.worker, "_start", lambda *_: None)
-        monkeypatch.setattr(self.worker, "_stop", lambda _: None)
+        monkeypatch.setattr(self.worker, "_stop", lambda: None)
         monkeypatch.setattr(self.worker._intake, "step", self._step)
         monkeypatch.setattr(self.worker._membership, "check", self._check)
 
@@ -53,3 +55,27 @@ def test_another_model_ends_the_worker_at_once(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(StreamerError, match="another model"):
         rig.worker.run(rig.stopping)
     assert rig.steps == 1
+
+
+def test_a_lane_that_hangs_leaves_time_to_commit_what_the_others_have_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, now, limits = Worker(Settings(detect=DetectSettings(drain_timeout_s=10)), "w"), [0.0], list[float]()
+
+    def join(timeout_s: float) -> None:
+        limits.append(timeout_s)
+        now[0] += timeout_s
+
+    lane: Any = SimpleNamespace(stop=lambda: None, is_alive=lambda: True, join=join)
+    monkeypatch.setattr("streamer.lifecycle.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("consumers.worker.STREAM_AGES", SimpleNamespace(unwatch=lambda *_: None))
+    monkeypatch.setattr(worker, "_lanes", [lane, lane])
+    monkeypatch.setattr(worker._intake, "close", limits.append)
+    worker._stop()
+    assert limits == [8, 0, 2]
+
+
+def test_a_poll_that_fails_because_the_worker_stops_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(monkeypatch, KafkaError("told to stop"))
+    rig.worker.run(rig.stopping)
+    assert "polling failed" not in caplog.text
