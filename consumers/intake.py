@@ -396,6 +396,7 @@ class Intake:
             # Until partitions are assigned the consumer still names the old ones: taken over now, they would stay open
             # whoever has them, and as they are now when they come back.
             self._came = False
+        self._partitions.set(0)  # all are given up before any are assigned, see _assignors
         if not self._ledger.close(numbers, wait_s):
             log.warning("partitions %s were taken away before all of their frames were committed", sorted(numbers))
         self._mirror.forget(numbers)

@@ -11,6 +11,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.structs import OffsetAndMetadata
+from prometheus_client import REGISTRY
 
 from consumers.choose import Chooser
 from consumers.follow import Followers
@@ -251,3 +252,14 @@ def test_leaving_the_group_has_one_limit_for_all_of_its_steps(monkeypatch: pytes
     consumer.revoked = rig.intake.revoked
     rig.intake.close(2)
     assert [*waits, consumer.closing_ms / 1000] == [1, 0.5, 0.5]
+
+
+def test_who_has_lost_its_partitions_does_not_claim_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def claimed() -> float | None:
+        return REGISTRY.get_sample_value("streamer_detect_partitions", {"pipeline": "main"})
+
+    rig = Rig(monkeypatch, Consumer())
+    rig.intake.assigned(set(PARTITIONS))
+    assert claimed() == 3
+    rig.intake.given_up(set(PARTITIONS), 0)
+    assert claimed() == 0
