@@ -14,6 +14,7 @@ from consumers.follow import Followers
 from consumers.isolation import Isolation, Polled, answer_group
 from consumers.ledger import Ledger
 from consumers.mirror import Mirror
+from consumers.motion_gate import MotionGate
 from consumers.positions import load_positions, newest
 from consumers.state import StateReader
 from consumers.treatment import Treatments
@@ -60,9 +61,10 @@ class Intake:
         mirror: Mirror,
         treatments: Treatments,
         followers: Followers,
+        gate: MotionGate,
     ) -> None:
         self._settings, self._ledger, self._chooser, self._followers = settings, ledger, chooser, followers
-        self._mirror, self._treatments = mirror, treatments
+        self._mirror, self._treatments, self._gate = mirror, treatments, gate
         self._isolation = Isolation(settings.detect, ledger, self._learn, self._take_in, self._flush_plain)
         self._names = topic_names(settings.kafka)
         self._consumer: KafkaConsumer | None = None
@@ -401,6 +403,7 @@ class Intake:
             log.warning("partitions %s were taken away before all of their frames were committed", sorted(numbers))
         self._mirror.forget(numbers)
         self._followers.forget(numbers)
+        self._gate.forget(numbers)
         with self._plain_lock:
             return {number: self._plain.pop(number) for number in numbers & self._plain.keys()}
 

@@ -9,6 +9,7 @@ It is the difference detector of Kang et al., "NoScope: Optimizing Neural Networ
 """
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from consumers.entry import Entry
+from consumers.entry import Entry, Partition
 from engines.jpeg import decode_scaled
 from streamer.records import FrameHeader, FrameId
 
@@ -46,15 +47,22 @@ class _Look:
     waiting: list[Entry] | None = field(default_factory=list)
 
 
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """seen: the newest look that has a result."""
+
+    seen: _Look | None = None
+    under_way: dict[FrameId, _Look] = field(default_factory=dict)
+
+
 class MotionGate:
     """Of all streams that a worker reads; thread-safe.
 
-    Knows nothing of a stream at first: whoever takes one over looks at its first frame.
+    Knows nothing of a stream at first: whoever takes one over looks at its first frame, also if it was here before.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, _Look] = {}
-        self._under_way: dict[str, dict[FrameId, _Look]] = {}
+        self._streams: dict[Partition, dict[str, _Stream]] = {}
         self._lock = threading.Lock()
 
     def judge(self, entry: Entry, header: FrameHeader, wanted: tuple[int, int], most_s: float) -> Verdict:
@@ -70,10 +78,12 @@ class MotionGate:
         grid = _grid(entry.jpeg, (header.width, header.height), wanted)
         seconds = header.captured_ms / 1000 if header.source_time is None else header.source_time
         with self._lock:
-            under_way = self._under_way.setdefault(header.stream, {})
-            if header.id in under_way:
+            if entry.abandoned:
+                return Verdict.LOOK  # behind `forget`: what it shows is no reference for what comes back
+            stream = self._streams.setdefault(entry.partition, {}).setdefault(header.stream, _Stream())
+            if header.id in stream.under_way:
                 return Verdict.LOOK  # it is tried again
-            last = self._last(header)
+            last = _last(stream, header)
             if (
                 last is not None
                 and _follows(header, last.header)
@@ -85,28 +95,38 @@ class MotionGate:
                 if entry not in last.waiting:
                     last.waiting.append(entry)
                 return Verdict.WAITS
-            under_way[header.id] = _Look(header, seconds, grid)
+            stream.under_way[header.id] = _Look(header, seconds, grid)
         return Verdict.LOOK
 
-    def settle(self, header: FrameHeader, has_result: bool) -> list[Entry]:
+    def settle(self, entry: Entry, has_result: bool) -> list[Entry]:
         """A frame has its result, or will have none; returns those that waited for it."""
+        header = entry.header
+        assert isinstance(header, FrameHeader)
         with self._lock:
-            look = self._under_way.get(header.stream, {}).pop(header.id, None)
-            if look is None:
+            stream = self._streams.get(entry.partition, {}).get(header.stream)
+            # The same frame may be under way again, of a partition that came back: that look isn't this one's.
+            look = stream.under_way.pop(header.id, None) if stream and not entry.abandoned else None
+            if stream is None or look is None:
                 return []
             waiting, look.waiting = look.waiting, None
-            seen = self._seen.get(header.stream)
-            if has_result and (seen is None or seen.header.id < header.id):
-                self._seen[header.stream] = look
+            if has_result and (stream.seen is None or stream.seen.header.id < header.id):
+                stream.seen = look
             return waiting or []
 
-    def _last(self, header: FrameHeader) -> _Look | None:
-        """The newest look before this frame: lanes may swap two frames, and the earlier one is looked at, too."""
-        looks = [*self._under_way[header.stream].values()]
-        if header.stream in self._seen:
-            looks.append(self._seen[header.stream])
-        earlier = (look for look in looks if look.header.id < header.id)
-        return max(earlier, key=lambda look: look.header.id, default=None)
+    def forget(self, partitions: Iterable[Partition]) -> None:
+        """Partitions that were given up, once their entries are abandoned: others say now what stands."""
+        with self._lock:
+            for partition in partitions:
+                self._streams.pop(partition, None)
+
+
+def _last(stream: _Stream, header: FrameHeader) -> _Look | None:
+    """The newest look before this frame: lanes may swap two frames, and the earlier one is looked at, too."""
+    looks = [*stream.under_way.values()]
+    if stream.seen is not None:
+        looks.append(stream.seen)
+    earlier = (look for look in looks if look.header.id < header.id)
+    return max(earlier, key=lambda look: look.header.id, default=None)
 
 
 def _follows(header: FrameHeader, last: FrameHeader) -> bool:

@@ -81,7 +81,7 @@ class Outcomes:
         assert isinstance(entry.header, FrameHeader)
         log.warning("stream %s: frame %s is dead: %s", entry.header.stream, entry.header.id, error)
         self._ledger.finish(entry, GapReason.DEAD, str(error), Death(DeadCause.UNREADABLE, str(error)))
-        self.left.extend(self._gate.settle(entry.header, has_result=False))
+        self.left.extend(self._gate.settle(entry, has_result=False))
 
     def condemn(self, entry: Entry, reason: str) -> None:
         """It failed, alone, as often as it may."""
@@ -89,7 +89,7 @@ class Outcomes:
         log.error("stream %s: frame %s is dead: %s", entry.header.stream, entry.header.id, reason)
         death = Death(DeadCause.FAILED, reason, self._settings.tries)
         self._ledger.finish(entry, GapReason.DEAD, reason, death)
-        self.left.extend(self._gate.settle(entry.header, has_result=False))
+        self.left.extend(self._gate.settle(entry, has_result=False))
 
     def found(self, entry: Entry, found: "Detections") -> None:
         """What is in it."""
@@ -98,7 +98,7 @@ class Outcomes:
         if self._preview is not None:
             self._preview.offer(entry, result)
         self._ledger.finish(entry, result)
-        for like in self._gate.settle(entry.header, has_result=True):
+        for like in self._gate.settle(entry, has_result=True):
             self._ledger.finish(like, GapReason.UNCHANGED)
 
     def _refuse(self, entry: Entry, header: FrameHeader) -> None:

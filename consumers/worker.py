@@ -53,7 +53,10 @@ class Worker:
         self._treatments = Treatments(settings.kafka, self._pipeline)
         low = settings.detect.candidate_confidence
         self._followers = Followers(self._pipeline, TrackingSettings(low_score=low), self._treatments.places)
-        self._intake = Intake(settings, self._ledger, self._chooser, self._mirror, self._treatments, self._followers)
+        self._gate = MotionGate()
+        self._intake = Intake(
+            *(settings, self._ledger, self._chooser, self._mirror, self._treatments, self._followers, self._gate)
+        )
         self._committer = Committer(
             *(settings, self._ledger, self._followers.follow, self._mirror.write, self._intake.later_commit, instance)
         )
@@ -104,9 +107,8 @@ class Worker:
         self._mirror.open()
         self._committer.open()
         self._intake.open(stopping)
-        gate = MotionGate()
         self._lanes = [
-            make_lane(number, detector, detect, self._chooser, self._ledger, gate, self._preview)
+            make_lane(number, detector, detect, self._chooser, self._ledger, self._gate, self._preview)
             for number, detector in enumerate(detectors)
         ]
         for thread in (self._mirror, self._preview, self._committer, *self._lanes):

@@ -66,7 +66,7 @@ def measure(clip: Path, fps: float, detector: Detector, gate_s: float) -> Outcom
         found = detector.detect_pictures([decode(jpeg, header, wanted, detector.model.colour, 1 << 30)])[0]
         entry = Entry(0, header.id.sequence, None, header, jpeg, 0)
         still = gate.judge(entry, header, wanted, gate_s) is Verdict.STILL
-        gate.settle(header, has_result=True)
+        gate.settle(entry, has_result=True)
         last = last if still else found
         sure = found[found.scores >= _SURE]
         outcome.frames += 1

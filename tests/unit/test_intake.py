@@ -18,6 +18,7 @@ from consumers.follow import Followers
 from consumers.intake import Intake
 from consumers.ledger import Ledger
 from consumers.mirror import Mirror
+from consumers.motion_gate import MotionGate
 from consumers.positions import Position, Positions, dump_positions
 from consumers.treatment import Treatment, Treatments
 from streamer.records import FrameHeader, FrameId, Gap, GapReason
@@ -108,6 +109,7 @@ class Rig:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, consumer: Consumer, start: int = 10) -> None:
         settings, self.ledger, self.now = Settings(), Ledger("main"), 0.0
+        self.forgotten: list[set[int]] = []  # by the motion gate
         stub = SimpleNamespace(
             refresh=lambda: None,
             catch_up=lambda: None,
@@ -121,7 +123,8 @@ class Rig:
             forget=lambda _: None, check=lambda *_: None, open=lambda *_: {}, resume=lambda *_: None
         )
         mirror, followers = cast(Mirror, beside), cast(Followers, beside)
-        self.intake = Intake(settings, self.ledger, chooser, mirror, cast(Treatments, stub), followers)
+        gate = cast(MotionGate, SimpleNamespace(forget=self.forgotten.append))
+        self.intake = Intake(settings, self.ledger, chooser, mirror, cast(Treatments, stub), followers, gate)
         self.intake._consumer = cast(Any, consumer)
         for partition in PARTITIONS:
             self.ledger.open(partition.partition, Positions({}), start)
@@ -182,6 +185,12 @@ def test_what_was_skipped_by_then_is_forgotten_with_the_partition(monkeypatch: p
         (5, 5, GapReason.DROPPED),
         (6, 9, GapReason.REFUSED),
     ]
+
+
+def test_the_motion_gate_forgets_what_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, Consumer())
+    rig.intake.given_up(set(PARTITIONS[:2]), 0)
+    assert rig.forgotten == [{0, 1}]
 
 
 def test_an_outage_in_which_offsets_can_t_be_committed_is_said_once(

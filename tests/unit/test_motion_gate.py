@@ -38,8 +38,8 @@ def judge(gate: MotionGate, given: tuple[FrameHeader, bytes]) -> tuple[Verdict, 
 
 def is_still(gate: MotionGate, given: tuple[FrameHeader, bytes]) -> bool:
     """If it isn't, it is looked at, and has a result."""
-    verdict, _ = judge(gate, given)
-    assert gate.settle(given[0], has_result=True) == []
+    verdict, entry = judge(gate, given)
+    assert gate.settle(entry, has_result=True) == []
     return verdict is Verdict.STILL
 
 
@@ -96,11 +96,12 @@ def test_a_damaged_picture_is_for_others_to_judge() -> None:
 def test_what_is_like_a_frame_without_a_result_waits_for_it(has_result: bool) -> None:
     gate = MotionGate()
     first = frame(0, 0.0, scene(200))
-    assert judge(gate, first)[0] is Verdict.LOOK
+    verdict, entry = judge(gate, first)
+    assert verdict is Verdict.LOOK
     verdict, second = judge(gate, frame(1, 0.1, scene(200)))
     assert verdict is Verdict.WAITS
     assert judge(gate, first)[0] is Verdict.LOOK  # tried again
-    assert gate.settle(first[0], has_result) == [second]
+    assert gate.settle(entry, has_result) == [second]
     expected = Verdict.STILL if has_result else Verdict.LOOK
     assert judge(gate, frame(2, 0.2, scene(200)))[0] is expected
 
@@ -108,8 +109,40 @@ def test_what_is_like_a_frame_without_a_result_waits_for_it(has_result: bool) ->
 def test_behind_a_frame_that_failed_the_last_result_stands_again() -> None:
     gate = MotionGate()
     assert not is_still(gate, frame(0, 0.0, scene(200)))
-    failing = frame(1, 0.1, scene(260))
-    assert judge(gate, failing)[0] is Verdict.LOOK
-    assert gate.settle(failing[0], has_result=False) == []
+    verdict, failing = judge(gate, frame(1, 0.1, scene(260)))
+    assert verdict is Verdict.LOOK
+    assert gate.settle(failing, has_result=False) == []
     assert is_still(gate, frame(2, 0.2, scene(200)))
     assert not is_still(gate, frame(3, 0.3, scene(260)))
+
+
+def test_a_stream_that_comes_back_is_looked_at_and_those_of_other_partitions_go_on() -> None:
+    """Meanwhile others have looked: what was seen here before no longer stands."""
+    gate = MotionGate()
+    assert not is_still(gate, frame(0, 0.0, scene()))
+    gate.forget([1])
+    assert is_still(gate, frame(1, 0.1, scene()))
+    gate.forget([0])
+    assert not is_still(gate, frame(3, 0.3, scene()))
+    assert is_still(gate, frame(4, 0.4, scene()))
+
+
+def test_nothing_waits_for_a_frame_that_a_lane_begins_when_its_partition_is_gone() -> None:
+    gate = MotionGate()
+    header, jpeg = frame(0, 0.0, scene())
+    left = Entry(0, 0, None, header, jpeg, 0, abandoned=True)
+    assert gate.judge(left, header, (WIDTH, HEIGHT), 1.0) is Verdict.LOOK
+    assert judge(gate, frame(1, 0.1, scene()))[0] is Verdict.LOOK
+
+
+def test_what_is_still_in_the_network_when_its_partition_goes_is_no_reference() -> None:
+    gate = MotionGate()
+    _, left = judge(gate, frame(0, 0.0, scene()))
+    left.abandoned = True
+    gate.forget([0])
+    verdict, again = judge(gate, frame(0, 0.0, scene()))
+    assert verdict is Verdict.LOOK
+    _, like = judge(gate, frame(1, 0.1, scene()))
+    assert gate.settle(left, has_result=True) == []
+    assert gate.settle(again, has_result=False) == [like]
+    assert judge(gate, frame(2, 0.2, scene()))[0] is Verdict.LOOK
