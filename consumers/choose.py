@@ -20,6 +20,7 @@ class Chooser:
 
     def __init__(self, limit: int, skip: Skip) -> None:
         self._limit, self._skip = limit, skip
+        self._low = 2  # waiting frames: with fewer, lanes might idle before a poll brings the next
         self._queues: OrderedDict[str, deque[tuple[Entry, int | None]]] = OrderedDict()
         self._idle = 0
         self._bounded = 0  # waiting frames that no newer one replaces
@@ -38,10 +39,10 @@ class Chooser:
         with self._lock:
             return self._wait(lambda: self._bounded < self._limit, timeout_s)
 
-    def wait_until_low(self, frames: int, timeout_s: float) -> None:
-        """Waits until fewer than `frames` wait, or `timeout_s` is over."""
+    def wait_until_low(self, timeout_s: float) -> bool:
+        """Waits until no more frames wait than one batch takes; False after `timeout_s`."""
         with self._lock:
-            self._wait(lambda: self._depth() < frames, timeout_s)
+            return self._wait(lambda: self._depth() < self._low, timeout_s)
 
     def _wait(self, wanted: Callable[[], bool], timeout_s: float) -> bool:
         """The poller's. It is woken when there is what it waits for, not at every frame: each waking costs."""
@@ -62,10 +63,10 @@ class Chooser:
         for old in replaced:
             self._skip(old, GapReason.STALE, "")
 
-    def widen(self, limit: int) -> None:
-        """Lets at least so many frames wait."""
+    def serve(self, batch: int, limit: int = 0) -> None:
+        """Frames are taken `batch` at a time; lets at least `limit` wait."""
         with self._lock:
-            self._limit = max(self._limit, limit)
+            self._low, self._limit = max(self._low, batch + 1), max(self._limit, limit)
 
     def take(
         self, most: int, timeout_s: float, fill_s: float, enough: int | None = None, patient: int = 0
@@ -93,8 +94,6 @@ class Chooser:
                 self._drain(most, taken, stale)
             if patient > len(taken) and not self._idle and self._nobody_waits(taken):
                 self._drain(patient, taken, stale)
-            if self._wanted():
-                self._left.notify()
         for old in stale:
             self._skip(old, GapReason.STALE, "")
         return taken
@@ -116,6 +115,9 @@ class Chooser:
                 continue
             entry.taken = True
             taken.append(entry)
+        # At once, not when the batch is full: it is the poller who brings what is still wanted for it.
+        if self._wanted():
+            self._left.notify()
 
     def _pop(self, stream: str) -> tuple[Entry, int | None]:
         queue = self._queues[stream]

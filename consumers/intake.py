@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
-_LOW = 2  # waiting frames: enough for the lanes not to idle while we poll
+_BUSY = 2  # waiting frames: then no lane waits for one
 _BUSY_S = 0.08
 _ANY, _MANY = (1, 500), (256 << 10, 50)  # bytes, ms: how much the broker waits for, and how long, until it answers
 _FULL_S = 1.0  # without room for so long, poll for the group's sake only
@@ -131,8 +131,8 @@ class Intake:
         self._treatments.refresh()
         self._commit_plain()
         # While frames wait, all lanes are busy: what comes now isn't needed sooner, and many at once cost less.
-        set_fetch(self._consumer, *(_MANY if self._chooser.depth() >= _LOW else _ANY))
-        self._chooser.wait_until_low(_LOW, _BUSY_S)
+        set_fetch(self._consumer, *(_MANY if self._chooser.depth() >= _BUSY else _ANY))
+        self._chooser.wait_until_low(_BUSY_S)
         room = self._chooser.wait_for_room(_FULL_S) and self._ledger.wait_for_room(_FULL_S)
         if not room:
             answer_group(self._consumer)

@@ -78,7 +78,10 @@ class LaneThread(threading.Thread):
 
 
 class Lane(LaneThread):
-    """Decodes on the CPU, and gives the detector pictures."""
+    """Decodes on the CPU, and gives the detector pictures.
+
+    most: frames per inference.
+    """
 
     def __init__(
         self, number: int, detector: "Detector", settings: DetectSettings, chooser: Chooser, outcomes: Outcomes
@@ -86,8 +89,8 @@ class Lane(LaneThread):
         super().__init__(number)
         self._detector, self._settings, self._chooser = detector, settings, chooser
         self._outcomes = outcomes
-        self._most = settings.batch or detector.engine.input.batch
-        self._batch = detector.new_batch(self._most)
+        self.most = settings.batch or detector.engine.input.batch
+        self._batch = detector.new_batch(self.most)
         self._in_slot: dict[int, Placement] = {}
         self._took_s = _TOGETHER_S
         self._batch_frames = metrics.BATCH.labels(settings.pipeline)
@@ -99,7 +102,7 @@ class Lane(LaneThread):
         while not self._stop_event.is_set():
             self._turn()
             runs = min(max(int(_TOGETHER_S / max(self._took_s, 1e-6)), 1), _TOGETHER)
-            entries = self._chooser.take(self._most, timeout_s=0.2, fill_s=fill_s, patient=runs * self._most)
+            entries = self._chooser.take(self.most, timeout_s=0.2, fill_s=fill_s, patient=runs * self.most)
             if entries:
                 retrying.work(entries)
                 retrying.work_off(self._outcomes.left)
@@ -114,7 +117,7 @@ class Lane(LaneThread):
     def _work(self, entries: Sequence[Entry]) -> None:
         self._turn()
         if len(entries) > len(self._batch):
-            self._batch = self._detector.new_batch(_TOGETHER * self._most)
+            self._batch = self._detector.new_batch(_TOGETHER * self.most)
             self._in_slot.clear()
         ready: list[Entry] = []
         placements: list[Placement] = []
@@ -124,8 +127,8 @@ class Lane(LaneThread):
                 ready.append(entry)
                 placements.append(placement)
         found: list[Detections] = []
-        for start in range(0, len(ready), self._most):
-            run = slice(start, start + self._most)
+        for start in range(0, len(ready), self.most):
+            run = slice(start, start + self.most)
             found += self._detect(ready[run], placements[run], self._batch[run])
         for entry, detections in zip(ready, found, strict=True):
             self._outcomes.found(entry, detections)

@@ -58,7 +58,9 @@ def make_lane(
 
     outcomes = Outcomes(detector, settings, ledger, gate, preview)
     if isinstance(detector, Detector):
-        return Lane(number, detector, settings, chooser, outcomes)
+        lane = Lane(number, detector, settings, chooser, outcomes)
+        chooser.serve(lane.most)
+        return lane
     # So that the next batch is there when a lane looks for it, and the largest one can be.
-    chooser.widen(max(2 * detector.best, detector.batch))
+    chooser.serve(detector.best, max(2 * detector.best, detector.batch))
     return JpegLane(number, detector, settings, chooser, outcomes)

@@ -162,6 +162,22 @@ def test_so_many_frames_may_wait_that_the_largest_batch_can_be(
     assert Harness(whole, queue=1).chooser.room() == room
 
 
+@once
+@pytest.mark.parametrize(("lane", "batch"), [("CPU", 4), ("JPEG", 2)])
+def test_the_poller_has_a_batch_wait_for_the_lane(
+    decoders: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lane: str, batch: int
+) -> None:
+    on_cpu, whole = both(decoders, tmp_path)
+    assert isinstance(whole.engine, TensorRtEngine)
+    monkeypatch.setattr(whole.engine.network, "best", 2)
+    harness = Harness(on_cpu if lane == "CPU" else whole)
+    *batchful, last = entries(batch + 1)
+    harness.put(batchful)
+    assert harness.chooser.wait_until_low(0)
+    harness.put([last])
+    assert not harness.chooser.wait_until_low(0)
+
+
 def test_frames_that_the_cpu_decodes_for_the_gpu_are_counted(
     decoders: Rig, tmp_path: Path, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
 ) -> None:

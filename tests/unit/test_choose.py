@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from consumers.choose import Chooser
 from consumers.entry import Entry
 from streamer.records import FrameHeader, FrameId, GapReason
@@ -100,16 +102,39 @@ def test_a_closed_chooser_wakes_who_waits() -> None:
     assert box.chooser.wait_for_room(10)
 
 
-def test_a_taken_frame_wakes_the_poller_that_waits_for_it() -> None:
-    box = Box()
-    box.offer("a", 0, None)
-    box.offer("a", 1, None)
+def waiting_poller(box: Box) -> tuple[threading.Thread, threading.Event]:
+    """A thread that waits until few frames wait, and what it sets then."""
     woken = threading.Event()
-    poller = threading.Thread(target=lambda: (box.chooser.wait_until_low(2, 10), woken.set()), daemon=True)
+    poller = threading.Thread(target=lambda: box.chooser.wait_until_low(60) and woken.set(), daemon=True)
     poller.start()
     assert not woken.wait(0.05)
+    return poller, woken
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_taken_frame_wakes_the_poller_that_waits_for_it(batch: int) -> None:
+    box = Box()
+    box.chooser.serve(batch)
+    for n in range(batch + 1):
+        box.offer("a", n, None)
+    poller, woken = waiting_poller(box)
     box.take(most=1)
     assert woken.wait(5)
+    poller.join(5)
+
+
+def test_a_batch_that_is_being_filled_does_not_keep_the_poller_waiting_for_it() -> None:
+    box = Box()
+    for n in range(3):
+        box.offer("a", n, None)
+    poller, woken = waiting_poller(box)
+    taken: list[tuple[str, int]] = []
+    lane = threading.Thread(target=lambda: taken.extend(box.take(most=4, fill_s=60)), daemon=True)
+    lane.start()
+    assert woken.wait(5)
+    box.offer("a", 3, None)
+    lane.join(5)
+    assert taken == [("a", n) for n in range(4)]
     poller.join(5)
 
 
