@@ -20,7 +20,7 @@ def count(batch: Batch, pipeline: str) -> None:
     stages = {name: metrics.STAGE.labels(pipeline, name) for name in _STAGES}
     for record in (row.record for row in batch.rows):
         if isinstance(record, Result):
-            frames[record.stream, "result"] += 1
+            frames[record.stream, metrics.RESULT] += 1
             objects.update(found.type for found in record.objects)
             age.observe(max(now_ms - record.captured_ms, 0) / 1000)
             for name, ms in record.latency_ms.items():
@@ -37,3 +37,5 @@ def count(batch: Batch, pipeline: str) -> None:
     for entry in batch.dead:
         if entry.dead is not None:
             metrics.DEAD.labels(pipeline, entry.dead.cause.value).inc()
+    for _, stream in batch.forgotten:
+        metrics.forget(pipeline, stream)

@@ -76,7 +76,7 @@ class Batch:
     """What one transaction writes: records in order per partition, dead frames, and offsets with positions.
 
     rows: records and events with their bytes, once those are made. states: per partition and stream, for topic `state`;
-    None: there is nothing more to remember.
+    None: there is nothing more to remember. forgotten: streams that ended so long ago that the worker forgets them.
     """
 
     membership: Any
@@ -87,6 +87,7 @@ class Batch:
     offsets: dict[Partition, tuple[int, str]] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     states: dict[tuple[Partition, str], bytes | None] = field(default_factory=dict)
+    forgotten: list[tuple[Partition, str]] = field(default_factory=list)
 
     @property
     def patient(self) -> bool:

@@ -194,6 +194,8 @@ class Followers:
         for partition, stream in batch.states:
             follower = self._of(partition).get(stream)
             batch.states[partition, stream] = follower.dump() if follower else None
+        for partition, stream in batch.forgotten:
+            self._of(partition).pop(stream, None)
 
     def _followed(self, partition: Partition, record: Detection, batch: Batch) -> Detection:
         followers, stream = self._of(partition), record.stream

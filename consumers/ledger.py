@@ -53,14 +53,16 @@ class _PartitionState:
                 has_state = entry.outcome.candidates is not None or (has_state and same)
             self.committed[entry.header.stream] = replace(entry.position, has_state=has_state)
 
-    def forget(self) -> None:
+    def forget(self) -> list[str]:
         """The streams that ended longest ago, now and then: a worker may see new names for ever."""
         if len(self.committed) <= 2 * _REMEMBERED:
-            return
+            return []
         ended = [name for name, position in self.committed.items() if position.ended and self.seen[name] == position]
-        for name in ended[: len(self.committed) - _REMEMBERED]:
+        names = ended[: len(self.committed) - _REMEMBERED]
+        for name in names:
             self.forgotten = max(self.forgotten, self.committed.pop(name).next.epoch)
             del self.seen[name]
+        return names
 
     def metadata(self, attempt: Attempt | None) -> str:
         return dump_positions(self.committed, self.complete, attempt)
@@ -260,7 +262,7 @@ class Ledger:
             return
         for entry in taken:
             state.move(entry)
-        state.forget()
+        batch.forgotten += [(number, name) for name in state.forget()]
         batch.entries += taken
         batch.records += [(number, record) for record in covering(taken, self._pipeline, now_ms)]
         batch.dead += [entry for entry in taken if entry.dead]

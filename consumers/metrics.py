@@ -2,8 +2,12 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from streamer.records import EventKind, GapReason
+
 _LATENCY = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
+RESULT = "result"
+"""A frame's outcome in FRAMES; that of one without a result is its gap's reason."""
 FRAMES = Counter("streamer_detect_frames", "frames committed", ["pipeline", "stream", "outcome"])
 REPEATS = Counter("streamer_detect_repeats", "frames that came again, already done", ["pipeline", "stream"])
 STRANGERS = Counter("streamer_detect_strangers", "records on frames that no producer of ours wrote", ["pipeline"])
@@ -34,3 +38,15 @@ MIRROR_BEHIND = Gauge(
     "streamer_mirror_behind_partitions", "partitions of which Redis gets from the log what it lacks", ["pipeline"]
 )
 MIRROR_ERRORS = Counter("streamer_mirror_errors", "failed writes to Redis", ["pipeline"])
+
+
+def forget(pipeline: str, stream: str) -> None:
+    """Removes a stream that is over: a worker may see new names for ever.
+
+    One by one: `remove_by_labels` looks at every series that there is.
+    """
+    REPEATS.remove(pipeline, stream)
+    for outcome in (RESULT, *GapReason):
+        FRAMES.remove(pipeline, stream, outcome)
+    for kind in EventKind:
+        EVENTS.remove(pipeline, stream, kind)

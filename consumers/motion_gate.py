@@ -119,6 +119,12 @@ class MotionGate:
             for partition in partitions:
                 self._streams.pop(partition, None)
 
+    def forget_streams(self, streams: Iterable[tuple[Partition, str]]) -> None:
+        """Streams that are over; of none of them is a frame under way."""
+        with self._lock:
+            for partition, stream in streams:
+                self._streams.get(partition, {}).pop(stream, None)
+
 
 def _last(stream: _Stream, header: FrameHeader) -> _Look | None:
     """The newest look before this frame: lanes may swap two frames, and the earlier one is looked at, too."""

@@ -11,6 +11,7 @@ from streamer.settings import KafkaSettings
 
 _REFRESH_S = 1.0
 _CATCH_UP_S = 5.0
+_REMEMBERED = 10_000  # streams that are not defined: frames of them may still be in the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,14 @@ class Treatments:
             ServiceError: the topic can't be read.
         """
         self._catalog.open()
-        self._learn()
+        self._learn(set())
 
     def refresh(self) -> None:
         """Takes changes in, now and then."""
         if time.monotonic() - self._refreshed >= _REFRESH_S:
             self._refreshed = time.monotonic()
-            if self._catalog.refresh():
-                self._learn()
+            if changed := self._catalog.refresh():
+                self._learn(changed)
 
     def learn(self, streams: Iterable[str]) -> None:
         """Before frames of `streams` are begun: a stream that is new to us may be defined, and we behind.
@@ -71,6 +72,7 @@ class Treatments:
             self.catch_up()
         for stream in unknown:
             self._known.setdefault(stream, _UNDEFINED)
+        self._forget()
 
     def catch_up(self) -> None:
         """Takes all changes in that are written by now.
@@ -79,14 +81,14 @@ class Treatments:
             ServiceError: the topic can't be read.
         """
         self._refreshed = time.monotonic()
-        if self._catalog.catch_up(_CATCH_UP_S):
-            self._learn()
+        if changed := self._catalog.catch_up(_CATCH_UP_S):
+            self._learn(changed)
 
     def of(self, stream: str) -> Treatment | None:
         """How a stream's frames are treated; None: another pipeline's.
 
         A stream that is not defined (any more) keeps its last treatment: its frames are still in the log. One
-        that never was is taken by every pipeline, newest frame only.
+        that never was is taken by every pipeline, newest frame only, and so is one of which we don't know any more.
         """
         return self._known.get(stream, _UNDEFINED)
 
@@ -108,15 +110,27 @@ class Treatments:
         """The pipeline's streams whose objects are tracked; the same object until a definition changes."""
         return self._tracked
 
-    def _learn(self) -> None:
+    def _learn(self, changed: set[str]) -> None:
         self._bounds.clear()
+        known = self._known.copy()
+        for name in changed & known.keys():
+            known[name] = known.pop(name)  # if it is no longer defined, it is the last to be forgotten
         for name, definition in self._catalog.definitions.items():
             ours = self._pipeline in definition.pipelines
             patient = definition.freshness == "every" and definition.pace == "fast"
             places = (definition.zones, definition.lines)
             treatment = Treatment(definition.bound_ms, patient, definition.track, places, definition.motion_gate_s)
-            self._known[name] = treatment if ours else None
+            known[name] = treatment if ours else None
+        self._known = known  # at once: `places` is asked meanwhile
+        self._forget()
         self._tracked = frozenset(name for name, known in self._known.items() if known and known.track)
+
+    def _forget(self) -> None:
+        """The streams that have not been defined for longest, now and then: a worker may see new names for ever."""
+        defined = self._catalog.definitions
+        if len(self._known) - len(defined) > 2 * _REMEMBERED:
+            for name in [name for name in self._known if name not in defined][:-_REMEMBERED]:
+                del self._known[name]
 
     def close(self) -> None:
         """Ends the connection."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from consumers import metrics
 from consumers.choose import Chooser
 from consumers.commit import Committer
-from consumers.entry import Entry
+from consumers.entry import Batch, Entry
 from consumers.faults import Fault, judge
 from consumers.follow import Followers
 from consumers.gpu_metrics import GPUS
@@ -58,7 +58,7 @@ class Worker:
             *(settings, self._ledger, self._chooser, self._mirror, self._treatments, self._followers, self._gate)
         )
         self._committer = Committer(
-            *(settings, self._ledger, self._followers.follow, self._mirror.write, self._intake.later_commit, instance)
+            *(settings, self._ledger, self._follow, self._mirror.write, self._intake.later_commit, instance)
         )
         self._membership = Membership(settings)
         self._lanes: list[LaneThread] = []
@@ -137,6 +137,10 @@ class Worker:
         if time.monotonic() - self._model_at > _MODEL_S:
             self._membership.check()
             self._model_at = time.monotonic()  # one that failed is tried again at the next step
+
+    def _follow(self, batch: Batch) -> None:
+        self._followers.follow(batch)
+        self._gate.forget_streams(batch.forgotten)
 
     def _wait_for(self, what: str) -> None:
         self._not_ready = what

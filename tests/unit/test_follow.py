@@ -214,3 +214,12 @@ def test_partitions_that_were_given_up_are_forgotten() -> None:
     stream.followers.forget([0])
     stream.followers.open(0, {})
     assert stream.put(*walk(4, 5))[0].objects[0].info == {"track": "tentative"}
+
+
+def test_a_stream_that_the_ledger_forgets_is_not_followed_any_more() -> None:
+    stream = Stream()
+    stream.put(*walk(0, 4))
+    batch = Batch(None, records=[(0, End("main", "a", FrameId(1, 4), NOW))], forgotten=[(0, "a"), (1, "a")])
+    stream.followers.follow(batch)
+    assert {event.kind for _, event in batch.events} == {"end"}
+    assert stream.followers._partitions == {0: {}}

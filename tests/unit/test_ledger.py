@@ -319,13 +319,19 @@ def test_of_any_number_of_streams_only_what_there_is_room_for_is_looked_at() -> 
 def test_a_worker_that_sees_new_names_for_ever_forgets_those_that_ended_longest_ago() -> None:
     log = Log()
     log.done(frame(0, stream="lives"))
+    told: list[tuple[int, str]] = []
     for number in range(10_000):
         log.put(end(0, epoch=number + 1, stream=f"run-{number}"))
         if number % 100 == 0:
-            log.committed()
+            batch = log.ledger.collect(NOW)
+            assert batch is not None
+            told += batch.forgotten
+            log.ledger.settle()
     log.committed()
     known = log.ledger._partitions[0]
     assert len(known.seen) == len(known.committed) <= 2000
+    assert told == [(0, f"run-{number}") for number in range(len(told))]
+    assert len(told) == 10_001 - len(known.seen)
     log.done(frame(3, stream="lives"))
     log.put(end(0, epoch=9_999, stream="run-9998"))  # a repeat
     log.done(frame(2, epoch=20_000, stream="new"))

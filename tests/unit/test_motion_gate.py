@@ -7,9 +7,11 @@ import pytest
 import simplejpeg
 from numpy.typing import NDArray
 
-from consumers.entry import Entry
+from consumers.entry import Batch, Entry
 from consumers.motion_gate import MotionGate, Verdict
+from consumers.worker import Worker
 from streamer.records import FrameHeader, FrameId
+from streamer.settings import Settings
 
 WIDTH, HEIGHT = 416, 240
 FIRST = FrameHeader("gate", FrameId(1, 0), 0, 0, WIDTH, HEIGHT, WIDTH, HEIGHT, (1, 0, 0, 0, 1, 0), source_time=0.0)
@@ -146,3 +148,19 @@ def test_what_is_still_in_the_network_when_its_partition_goes_is_no_reference() 
     assert gate.settle(left, has_result=True) == []
     assert gate.settle(again, has_result=False) == [like]
     assert judge(gate, frame(2, 0.2, scene()))[0] is Verdict.LOOK
+
+
+def test_streams_that_are_over_are_forgotten_one_by_one() -> None:
+    gate = MotionGate()
+    for stream in ("gate", "door"):
+        assert not is_still(gate, frame(0, 0.0, scene(), stream=stream))
+    gate.forget_streams([(0, "gate"), (1, "door"), (0, "unknown")])
+    assert not is_still(gate, frame(1, 0.1, scene()))
+    assert is_still(gate, frame(1, 0.1, scene(), stream="door"))
+
+
+def test_a_worker_s_gate_forgets_the_streams_that_its_ledger_forgets() -> None:
+    worker = Worker(Settings(), "one")
+    assert not is_still(worker._gate, frame(0, 0.0, scene()))
+    worker._follow(Batch(None, forgotten=[(0, "gate")]))
+    assert not is_still(worker._gate, frame(1, 0.1, scene()))

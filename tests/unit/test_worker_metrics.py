@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 
-from consumers import stream_ages
+from consumers import metrics, stream_ages
 from consumers.counting import count
 from consumers.entry import Batch, Entry, Row
 from consumers.stream_ages import STREAM_AGES
@@ -73,6 +73,24 @@ def test_what_is_committed_is_counted_by_stream_outcome_and_type() -> None:
     assert sample("events_total", pipeline=pipeline, stream="b", kind="new") == 1
     assert sample("dead_frames_total", pipeline=pipeline, cause="stranger") == 1
     assert sample("age_seconds_count", pipeline=pipeline) == 4
+
+
+def test_a_stream_that_the_worker_forgets_is_no_longer_counted() -> None:
+    pipeline = uuid4().hex
+    gap = Gap(pipeline, "a", FrameId(1, 2), 4, GapReason.STALE, 0)
+    happened = [Event(pipeline, "a", FrameId(1, 0), 0, "x", kind, CAR, 0, 0, 0.0) for kind in EventKind]
+    count(batch(result(pipeline, "a", 0), result(pipeline, "b", 0), gap, *happened), pipeline)
+    for stream in ("a", "b"):
+        metrics.REPEATS.labels(pipeline, stream).inc()
+    count(Batch(None, forgotten=[(0, "a"), (0, "never counted")]), pipeline)
+    left = {
+        (one.name, one.labels["stream"])
+        for metric in (metrics.FRAMES, metrics.REPEATS, metrics.EVENTS)
+        for family in metric.collect()
+        for one in family.samples
+        if one.labels["pipeline"] == pipeline and one.name.endswith("_total")
+    }
+    assert left == {("streamer_detect_frames_total", "b"), ("streamer_detect_repeats_total", "b")}
 
 
 class Ages:
