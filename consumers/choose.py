@@ -12,7 +12,7 @@ Skip = Callable[[Entry, GapReason, str], None]
 
 
 class Chooser:
-    """Frames that wait for a lane. Thread-safe; bounded by `room`, which the poller asks before it polls.
+    """Frames that wait for a lane. Thread-safe; bounded, as the poller waits for room before it polls.
 
     bound_ms of a frame: 0, only the newest of its stream counts (`latest`); None, all do (`every`); else its
     age in ms beyond which it is skipped.
@@ -29,13 +29,8 @@ class Chooser:
         self._wanted: Callable[[], bool] = lambda: False  # what the poller waits for
         self._closed = False
 
-    def room(self) -> int:
-        """How many frames more may come, leaving those aside that replace older ones."""
-        with self._lock:
-            return self._limit - self._bounded
-
     def wait_for_room(self, timeout_s: float) -> bool:
-        """Waits until there is room; False after `timeout_s`."""
+        """Waits until more may come, leaving those aside that replace older ones; False after `timeout_s`."""
         with self._lock:
             return self._wait(lambda: self._bounded < self._limit, timeout_s)
 

@@ -231,7 +231,7 @@ class Ledger:
         return partition in self._closing and self._partitions[partition].owed and not self.failing
 
     def collect(self, now_ms: int, limit: int = _TOGETHER) -> Batch | None:
-        """What may be committed now, `limit` frames at most. `settle` or `restore` must follow."""
+        """What may be committed now, `limit` frames at most. `settle` must follow."""
         with self._changed:
             self.urgent.clear()
             self.pressing.clear()
@@ -272,18 +272,8 @@ class Ledger:
         batch.offsets[number] = (state.offset, state.metadata(state.attempt))
 
     def settle(self) -> None:
-        """The last collected batch is committed."""
+        """The last collected batch is committed, or belongs to another worker now."""
         with self._changed:
-            self._collected, self._under_way = [], set()
-            self._changed.notify_all()
-
-    def restore(self, batch: Batch) -> None:
-        """The last collected batch was not committed: what is still owned goes back to the front."""
-        with self._changed:
-            for entry in reversed(batch.entries):
-                state = self._partitions.get(entry.partition)
-                if state is not None and not entry.abandoned:
-                    state.entries.appendleft(entry)
             self._collected, self._under_way = [], set()
             self._changed.notify_all()
 

@@ -114,17 +114,6 @@ class GpuDetector:
         self.gpu_times, self.by_cpu = lane.slot.times(), lane.decoder.by_cpu
         return found
 
-    def detect_jpegs(self, frames: Sequence[Frame]) -> list[Detections | Damaged]:
-        """What is in any number of frames."""
-        found: list[Detections | Damaged] = []
-        for first in range(0, len(frames), self.batch):
-            self.start(frames[first : first + self.batch])
-            if len(self._running) == self.depth:
-                found += self.finish()
-        while self._running:
-            found += self.finish()
-        return found
-
     def close(self) -> None:
         """Lets the GPU's memory go, once what is under way is done."""
         for lane in self.lanes:

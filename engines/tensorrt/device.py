@@ -95,10 +95,6 @@ class Device:
             self._modules[unit] = self._driver.module_from_buffer(cubin(unit, self.architecture))
         return self._modules[unit].get_function(name)
 
-    def free_memory(self) -> int:
-        """Bytes that nobody has taken."""
-        return int(self._driver.mem_get_info()[0])
-
 
 @cache
 def open_device(number: int = 0) -> Device:

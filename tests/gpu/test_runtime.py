@@ -18,6 +18,7 @@ from engines.tensorrt.library import Library
 from engines.tensorrt.network import load_network
 from streamer.settings import DetectSettings
 from tests.fakes.pycuda_signatures import RECORD
+from tests.on_gpu import detect_jpegs, free_memory
 from tests.tensorrt.test_gpu_detector import CAT, DOG, FRAMES, NAMES, SAME_CAT, by_cpu
 from tests.unit.networks import constant_network, rows
 
@@ -79,7 +80,7 @@ def test_from_jpeg_to_boxes(model: Path) -> None:
     assert whole is not None
     for count in (1, 4, 5, 3, 9):
         frames = (FRAMES * 2)[:count]
-        for one, other in zip(whole.detect_jpegs(frames), by_cpu(reference, frames), strict=True):
+        for one, other in zip(detect_jpegs(whole, frames), by_cpu(reference, frames), strict=True):
             # Another decoder: the brightest value of a picture may differ by some steps of 255.
             assert not isinstance(one, Damaged)
             np.testing.assert_allclose(one.boxes, other.boxes, atol=2)
@@ -119,18 +120,14 @@ def test_decoded_as_by_the_cpu(device: Device, size: tuple[int, int], subsamplin
 
 
 def test_memory_is_given_back(device: Device, model: Path) -> None:
-    def free() -> int:
-        with device.use("a test"):
-            return device.free_memory()
-
     opened(model).close()  # what CUDA and TensorRT take once
-    before = free()
+    before = free_memory(device)
     for _ in range(20):
         whole = on_gpu(opened(model))
         assert whole is not None
-        whole.detect_jpegs(FRAMES[:4])
+        detect_jpegs(whole, FRAMES[:4])
         whole.close()
-    assert before - free() < 64 << 20
+    assert before - free_memory(device) < 64 << 20
 
 
 def test_too_much_memory_is_said_in_one_line(device: Device) -> None:

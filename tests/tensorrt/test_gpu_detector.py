@@ -24,6 +24,7 @@ from engines.tensorrt.pictures import Colours, Pixels
 from engines.tensorrt.postprocess import reading
 from engines.tensorrt.slots import Slot
 from streamer.errors import ModelError
+from tests.on_gpu import detect_jpegs
 from tests.tensorrt.rig import Rig
 from tests.unit.networks import constant_network, rows
 
@@ -79,19 +80,19 @@ def test_as_the_cpu_finds_them(decoders: Rig, tmp_path: Path, count: int) -> Non
     on_cpu, on_simulated = both(decoders, network(tmp_path))
     frames = (FRAMES * 2)[:count]
     for _ in range(3):
-        same(on_simulated.detect_jpegs(frames), by_cpu(on_cpu, frames))
+        same(detect_jpegs(on_simulated, frames), by_cpu(on_cpu, frames))
 
 
 def test_a_network_of_a_fixed_batch_is_filled_up(decoders: Rig, tmp_path: Path) -> None:
     on_cpu, on_simulated = both(decoders, network(tmp_path, (4, 3, SIZE, SIZE)), fixed=True)
     for frames in (FRAMES[:4], FRAMES[:1], FRAMES[:3]):
-        same(on_simulated.detect_jpegs(frames), by_cpu(on_cpu, frames))
+        same(detect_jpegs(on_simulated, frames), by_cpu(on_cpu, frames))
 
 
 def test_less_sure_boxes_of_those_frames_that_want_them(decoders: Rig, tmp_path: Path) -> None:
     on_cpu, on_simulated = both(decoders, network(tmp_path, brightness=False), candidate_confidence=0.1)
     frames = [Frame(one.jpeg, one.width, one.height, unsure) for one, unsure in zip(FRAMES, (1, 0, 1), strict=False)]
-    found = on_simulated.detect_jpegs(frames)
+    found = detect_jpegs(on_simulated, frames)
     assert [len(one) for one in found if not isinstance(one, Damaged)] == [2, 1, 2]
     same(found, by_cpu(on_cpu, frames))
 
@@ -99,7 +100,7 @@ def test_less_sure_boxes_of_those_frames_that_want_them(decoders: Rig, tmp_path:
 def test_selection(decoders: Rig, tmp_path: Path) -> None:
     settings = {"classes": ("dog",), "confidence": 0.1, "max_objects": 5, "agnostic_nms": True}
     on_cpu, on_simulated = both(decoders, network(tmp_path, brightness=False), **settings)
-    found = on_simulated.detect_jpegs(FRAMES[:2])
+    found = detect_jpegs(on_simulated, FRAMES[:2])
     assert all(not isinstance(one, Damaged) and one.classes.tolist() == [1] for one in found)
     same(found, by_cpu(on_cpu, FRAMES[:2]))
 
@@ -109,14 +110,14 @@ def test_selection(decoders: Rig, tmp_path: Path) -> None:
 )
 def test_damaged_frames_are_none_and_the_others_are_found(decoders: Rig, tmp_path: Path, broken: bytes) -> None:
     on_cpu, on_simulated = both(decoders, network(tmp_path))
-    found = on_simulated.detect_jpegs([FRAMES[0], Frame(broken, 64, 64), FRAMES[2], Frame(broken, 64, 64)])
+    found = detect_jpegs(on_simulated, [FRAMES[0], Frame(broken, 64, 64), FRAMES[2], Frame(broken, 64, 64)])
     assert [isinstance(one, Damaged) for one in found] == [False, True, False, True]
     same([found[0], found[2]], by_cpu(on_cpu, [FRAMES[0], FRAMES[2]]))
 
 
 def test_a_frame_of_another_size_than_it_says_is_none(decoders: Rig, tmp_path: Path) -> None:
     on_cpu, on_simulated = both(decoders, network(tmp_path))
-    found = on_simulated.detect_jpegs([Frame(FRAMES[0].jpeg, 64, 48), FRAMES[1]])
+    found = detect_jpegs(on_simulated, [Frame(FRAMES[0].jpeg, 64, 48), FRAMES[1]])
     assert found[0] == Damaged("a JPEG of 128x96, said to be of 64x48")
     same(found[1:], by_cpu(on_cpu, FRAMES[1:2]))
 
@@ -157,10 +158,10 @@ def test_once_warm_nothing_is_allocated_and_each_batch_waits_once(
 ) -> None:
     _, on_simulated = both(decoders, network(tmp_path))
     for start in range(3):  # in turn, as a worker's batches differ
-        on_simulated.detect_jpegs((frames[start:] + frames[:start]) * 2)
+        detect_jpegs(on_simulated, (frames[start:] + frames[:start]) * 2)
     before = decoders.gpu.calls.copy()
 
-    on_simulated.detect_jpegs(frames * 5)
+    detect_jpegs(on_simulated, frames * 5)
 
     made = decoders.gpu.calls - before
     assert made["synchronize"] == made["cuGraphLaunch"] == 5
@@ -169,7 +170,7 @@ def test_once_warm_nothing_is_allocated_and_each_batch_waits_once(
 
 def test_everything_is_given_back(decoders: Rig, tmp_path: Path) -> None:
     _, on_simulated = both(decoders, network(tmp_path))
-    on_simulated.detect_jpegs(FRAMES)
+    detect_jpegs(on_simulated, FRAMES)
     on_simulated.close()
     assert not decoders.gpu.taken
     assert decoders.gpu.graphs == 0
@@ -182,7 +183,7 @@ def test_a_class_without_a_name(decoders: Rig, tmp_path: Path) -> None:
     path = constant_network(tmp_path / "m.onnx", {"o": table}, ("n", 3, SIZE, SIZE), NAMES, brightness=True)
     _, on_simulated = both(decoders, path)
     with pytest.raises(ModelError, match=r"m\.onnx: it found class 2, and only 2 have names"):
-        on_simulated.detect_jpegs(FRAMES[:1])
+        detect_jpegs(on_simulated, FRAMES[:1])
 
 
 def rtdetr(folder: Path, logits: bool, apart: bool, dtype: int = TensorProto.FLOAT) -> Path:
@@ -202,7 +203,7 @@ def test_rtdetr(decoders: Rig, tmp_path: Path, logits: bool, apart: bool, dtype:
     assert (on_cpu.model.head, on_cpu.model.padding) == ("rtdetr", "stretch")
     expected = by_cpu(on_cpu, FRAMES)
     assert [len(one) for one in expected] == [3] * 5
-    same(on_simulated.detect_jpegs(FRAMES), expected)
+    same(detect_jpegs(on_simulated, FRAMES), expected)
 
 
 def test_outputs_of_mixed_types_stay_with_the_cpu(rig_with_kernels: Rig, tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_the_cpu_decodes_no_smaller_than_the_network_takes_pictures(
     monkeypatch.setattr("engines.tensorrt.jpeg.decode_scaled", measured)
     stretched = rtdetr(tmp_path, logits=False, apart=False)
     _, on_simulated = both(decoders, stretched if padding == "stretch" else network(tmp_path))
-    on_simulated.detect_jpegs([jpeg(256, 144)])
+    detect_jpegs(on_simulated, [jpeg(256, 144)])
     assert sizes == [decoded]
 
 
@@ -241,7 +242,7 @@ def test_fastestdet(decoders: Rig, shared: Path) -> None:
     frames = [Frame(simplejpeg.encode_jpeg(each, 90, "BGR"), 400, 300) for each in pictures]
     expected = by_cpu(on_cpu, frames)
     assert min(map(len, expected)) > 2
-    same(on_simulated.detect_jpegs(frames), expected)
+    same(detect_jpegs(on_simulated, frames), expected)
 
 
 def test_what_kernels_do_not_read_stays_with_the_cpu(rig_with_kernels: Rig, tmp_path: Path) -> None:

@@ -159,7 +159,12 @@ def test_so_many_frames_may_wait_that_the_largest_batch_can_be(
     _, whole = both(decoders, tmp_path, batch=16)
     assert isinstance(whole.engine, TensorRtEngine)
     monkeypatch.setattr(whole.engine.network, "best", best)
-    assert Harness(whole, queue=1).chooser.room() == room
+    harness = Harness(whole, queue=1)
+    *frames, last = entries(room)
+    harness.put(frames)
+    assert harness.chooser.wait_for_room(0)
+    harness.put([last])
+    assert not harness.chooser.wait_for_room(0)
 
 
 @once

@@ -168,19 +168,14 @@ def test_neighbouring_gaps_of_one_reason_are_one_record() -> None:
     assert batch.offsets[0][0] == 6
 
 
-def test_a_restored_batch_is_collected_again_and_a_revoked_one_is_not() -> None:
+def test_a_batch_whose_partition_is_given_up_while_it_is_being_committed_is_abandoned() -> None:
     log = Log()
     log.done(frame(0))
     batch = log.ledger.collect(NOW)
     assert batch is not None
-    log.ledger.restore(batch)
-    assert log.committed() == ["a 1-0"]
-    log.done(frame(1))
-    batch = log.ledger.collect(NOW)
-    assert batch is not None
     assert not log.ledger.close([0], timeout_s=0)
     assert all(entry.abandoned for entry in batch.entries)
-    log.ledger.restore(batch)
+    log.ledger.settle()
     assert log.committed() == []
     assert not log.ledger.owns(0)
 

@@ -10,6 +10,7 @@ from engines.jpeg_detector import Damaged, Frame
 from engines.tensorrt.detector import GpuDetector
 from engines.tensorrt.verify import verify
 from tests.bench.gpu.material import Material, precision
+from tests.on_gpu import detect_jpegs
 
 _EVERY_BOX: dict[str, Any] = {"confidence": 0.001, "max_objects": 300}
 FP16_LOSS, INT8_LOSS, JPEG_LOSS = 0.003, 0.01, 0.01
@@ -59,7 +60,7 @@ def from_jpeg(material: Material) -> dict[str, Any]:
     detector = material.gpu_detector(**_EVERY_BOX)
     shared = share(detector.model.path.name, detector.model.classes, dataset.names)
     frames = [Frame(picture.file.read(), picture.width, picture.height) for picture in dataset.pictures]
-    boxes = detector.detect_jpegs(frames)
+    boxes = detect_jpegs(detector, frames)
     found_in = [one for one in boxes if not isinstance(one, Damaged)]
     failed = len(boxes) - len(found_in)
     found = score([shared.renumbered(one) for one in found_in], dataset) if not failed else None
@@ -73,7 +74,7 @@ def from_jpeg(material: Material) -> dict[str, Any]:
 
 def repeatable(detector: GpuDetector, frames: list[Frame]) -> bool:
     """Whether the same frames give the same boxes, to the last bit: races would show as differences."""
-    first, second = detector.detect_jpegs(frames), detector.detect_jpegs(frames)
+    first, second = detect_jpegs(detector, frames), detect_jpegs(detector, frames)
     return all(
         not isinstance(one, Damaged) and not isinstance(other, Damaged) and one.boxes.tobytes() == other.boxes.tobytes()
         for one, other in zip(first, second, strict=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.gpu.material import Material
+from tests.on_gpu import detect_jpegs, free_memory
 
 ALLOWED_MB = 16.0
 
@@ -22,14 +23,13 @@ def leak(material: Material, frames: int = 100_000, warm: int = 10_000) -> dict[
     device, forever = detector.engine.device, itertools.cycle(material.frames)
 
     def measured() -> tuple[float, float]:
-        with device.use("asking for free memory"):
-            return device.free_memory() / 1e6, resident_mb()
+        return free_memory(device) / 1e6, resident_mb()
 
-    detector.detect_jpegs(list(itertools.islice(forever, warm)))
+    detect_jpegs(detector, list(itertools.islice(forever, warm)))
     free_before, resident_before = measured()
     # In pieces, as what is found in all of them is some memory too.
     for _ in range(max(1, (frames - warm) // 1000)):
-        detector.detect_jpegs(list(itertools.islice(forever, 1000)))
+        detect_jpegs(detector, list(itertools.islice(forever, 1000)))
     free_after, resident_after = measured()
     detector.close()
     figures = {

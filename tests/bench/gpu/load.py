@@ -19,6 +19,7 @@ from engines.jpeg_detector import Frame
 from engines.tensorrt.detector import GpuDetector
 from tests.bench.gpu.material import Material, precision
 from tests.bench.gpu.throughput import stages
+from tests.on_gpu import detect_jpegs
 
 RATE, LIMIT_MS, WANTED = 30.0, 100.0, 200
 _FILL_S = 0.004  # how long a batch waits to be full
@@ -157,7 +158,7 @@ def load(material: Material, seconds: float = 60, threads: int = 4, kind: str = 
     with precision(kind):
         detectors = [material.gpu_detector() for _ in range(threads)]
     for detector in detectors:
-        detector.detect_jpegs(list(itertools.islice(itertools.cycle(material.frames), 4 * material.batch)))
+        detect_jpegs(detector, list(itertools.islice(itertools.cycle(material.frames), 4 * material.batch)))
     tries = Tries(detectors, material.frames)
     briefly = largest(lambda streams: tries.holds(streams, min(_TRIED_S, seconds)))
     most = lasting(min(briefly, WANTED), lambda streams: tries.holds(streams, seconds))
