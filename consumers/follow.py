@@ -15,7 +15,6 @@ import orjson
 
 from consumers.entry import Batch, Partition
 from consumers.events.engine import EventEngine
-from consumers.tracking.settings import TrackingSettings
 from consumers.tracking.tracker import Tracked, Tracker
 from engines.detections import Detections
 from streamer.errors import RecordError
@@ -48,12 +47,12 @@ class Follower:
         self._places: Places | None = None
 
     @classmethod
-    def begin(cls, result: Result, settings: TrackingSettings, classes: Sequence[str]) -> Self:
+    def begin(cls, result: Result, low_score: float, classes: Sequence[str]) -> Self:
         """At the first frame of an epoch."""
         # A camera's own time is known a few seconds after it was opened: time must not jump then, so it's left alone.
         by_source = result.source_time is not None
         events = EventEngine(result.pipeline, result.stream)
-        return cls(result.id.epoch, Tracker(settings, classes), events, by_source)
+        return cls(result.id.epoch, Tracker(low_score, classes), events, by_source)
 
     def follow(self, result: Result, places: Places, classes: Sequence[str]) -> tuple[Result, list[Event]]:
         """The result with the objects' ids and the class that each has had all along; and what has happened."""
@@ -78,10 +77,10 @@ class Follower:
         """The epoch is over."""
         return self._noted(self._events.finish())
 
-    def rest(self, settings: TrackingSettings, classes: Sequence[str]) -> list[Event]:
+    def rest(self, low_score: float, classes: Sequence[str]) -> list[Event]:
         """Whoever is there counts as gone. Followed again in this epoch, tracks and events are numbered on."""
         self.rests, self._over = True, False
-        self._tracker = Tracker(settings, classes, self._tracker.next_id)
+        self._tracker = Tracker(low_score, classes, self._tracker.next_id)
         return self.finish()
 
     def _noted(self, events: list[Event]) -> list[Event]:
@@ -111,7 +110,7 @@ class Follower:
         )
 
     @classmethod
-    def load(cls, state: bytes, pipeline: str, stream: str, settings: TrackingSettings, classes: Sequence[str]) -> Self:
+    def load(cls, state: bytes, pipeline: str, stream: str, low_score: float, classes: Sequence[str]) -> Self:
         """The reverse. Tracks that can't go on, of classes that the model doesn't have, end; numbers do go on.
 
         Raises:
@@ -121,7 +120,7 @@ class Follower:
             record: Any = orjson.loads(state)
             if record["version"] != _VERSION:
                 raise RecordError(f"version {record['version']!r}, not {_VERSION}")
-            tracker, over = _tracker(record["tracker"], stream, settings, classes)
+            tracker, over = _tracker(record["tracker"], stream, low_score, classes)
             events = EventEngine.load(record["events"], pipeline, stream)
             follower = cls(int(record["epoch"]), tracker, events, bool(record["bySource"]), float(record["ahead"]))
             follower._over = over
@@ -131,14 +130,12 @@ class Follower:
             raise RecordError(f"not a state: {error!r:.200}") from None
 
 
-def _tracker(
-    state: Mapping[str, Any], stream: str, settings: TrackingSettings, classes: Sequence[str]
-) -> tuple[Tracker, bool]:
+def _tracker(state: Mapping[str, Any], stream: str, low_score: float, classes: Sequence[str]) -> tuple[Tracker, bool]:
     """As it was dumped, or with its numbers alone; and whether that is so."""
     try:
-        return Tracker.load(state, settings, classes), False
+        return Tracker.load(state, low_score, classes), False
     except RecordError as error:
-        tracker = Tracker(settings, classes, int(state["next"]))
+        tracker = Tracker(low_score, classes, int(state["next"]))
         log.warning("stream %s: its tracks end: %s", stream, error)
         return tracker, True
 
@@ -146,11 +143,12 @@ def _tracker(
 class Followers:
     """Those of all streams of this worker's partitions. `open` and `forget` from any thread, `follow` from one.
 
-    places: gives a stream's zones and lines. classes: the model's class names; to be set before anything is followed.
+    low_score: see Tracker. places: gives a stream's zones and lines. classes: the model's class names; to be set before
+    anything is followed.
     """
 
-    def __init__(self, pipeline: str, settings: TrackingSettings, places: Callable[[str], Places]) -> None:
-        self._pipeline, self._settings, self._places = pipeline, settings, places
+    def __init__(self, pipeline: str, low_score: float, places: Callable[[str], Places]) -> None:
+        self._pipeline, self._low_score, self._places = pipeline, low_score, places
         self.classes: Sequence[str] = ()
         self._partitions: dict[Partition, dict[str, Follower]] = {}
         self._lock = threading.Lock()
@@ -177,7 +175,7 @@ class Followers:
         followers: dict[str, Follower] = {}
         for stream, state in states.items():
             try:
-                followers[stream] = Follower.load(state, self._pipeline, stream, self._settings, self.classes)
+                followers[stream] = Follower.load(state, self._pipeline, stream, self._low_score, self.classes)
             except RecordError as error:
                 log.warning("stream %s: its tracks begin anew: %s", stream, error)
         return followers
@@ -208,13 +206,13 @@ class Followers:
         if isinstance(record, Result) and record.candidates is not None:
             if follower is None or follower.epoch != record.id.epoch:
                 events = follower.finish() if follower else []
-                before, follower = follower, Follower.begin(record, self._settings, self.classes)
+                before, follower = follower, Follower.begin(record, self._low_score, self.classes)
                 follower.last_event = before.last_event if before else ZERO
                 followers[stream] = follower
             record, happened = follower.follow(record, self._places(stream), self.classes)
             events += happened
         elif follower:
-            events = follower.rest(self._settings, self.classes)
+            events = follower.rest(self._low_score, self.classes)
             if isinstance(record, Result) and follower.epoch != record.id.epoch:
                 followers.pop(stream)  # its numbers are of no use any more
         batch.events += [(partition, event) for event in events]

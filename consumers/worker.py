@@ -22,7 +22,6 @@ from consumers.opening import open_watched
 from consumers.pipeline import Membership
 from consumers.preview import Preview
 from consumers.stream_ages import STREAM_AGES
-from consumers.tracking.settings import TrackingSettings
 from consumers.treatment import Treatments
 from engines.progress import BuildStopped
 from streamer.broker import kafka_error
@@ -51,8 +50,7 @@ class Worker:
         self._mirror = Mirror(settings)
         self._preview = Preview(settings, self._ledger.owns)
         self._treatments = Treatments(settings.kafka, self._pipeline)
-        low = settings.detect.candidate_confidence
-        self._followers = Followers(self._pipeline, TrackingSettings(low_score=low), self._treatments.places)
+        self._followers = Followers(self._pipeline, settings.detect.candidate_confidence, self._treatments.places)
         self._gate = MotionGate()
         self._intake = Intake(
             *(settings, self._ledger, self._chooser, self._mirror, self._treatments, self._followers, self._gate)

@@ -9,7 +9,6 @@ from typing import Any, Self
 from consumers.events.line import LineWatch
 from consumers.events.moment import Moment
 from consumers.events.presence import Presence
-from consumers.events.settings import EventSettings
 from consumers.events.watch import Scene
 from consumers.events.zone import ZoneWatch
 from consumers.tracking.clock import Clock
@@ -18,24 +17,16 @@ from streamer.records import DetectedObject, Direction, Event, EventKind, FrameI
 from streamer.records.stream import Line, Zone
 
 VERSION = 1
-DEFAULTS = EventSettings()
 Watch = ZoneWatch | LineWatch
 
 
 class EventEngine:
     """Objects that come, stay and go, and what they do at the stream's zones and lines."""
 
-    def __init__(
-        self,
-        pipeline: str,
-        stream: str,
-        zones: Sequence[Zone] = (),
-        lines: Sequence[Line] = (),
-        settings: EventSettings = DEFAULTS,
-    ) -> None:
-        self._pipeline, self._stream, self._settings = pipeline, stream, settings
+    def __init__(self, pipeline: str, stream: str, zones: Sequence[Zone] = (), lines: Sequence[Line] = ()) -> None:
+        self._pipeline, self._stream = pipeline, stream
         self._watches: list[Watch] = [*map(ZoneWatch, zones), *map(LineWatch, lines)]
-        self._presence = Presence(settings)
+        self._presence = Presence()
         self._clock = Clock()
         self._frame = FrameId(0, 0)
         self._now = Moment(0, 0)
@@ -128,7 +119,7 @@ class EventEngine:
         }
 
     @classmethod
-    def load(cls, state: Mapping[str, Any], pipeline: str, stream: str, settings: EventSettings = DEFAULTS) -> Self:
+    def load(cls, state: Mapping[str, Any], pipeline: str, stream: str) -> Self:
         """An engine that goes on where the dumped one was, with its zones and lines; see `redefine`.
 
         Raises:
@@ -137,7 +128,7 @@ class EventEngine:
         try:
             if state["version"] != VERSION:
                 raise RecordError(f"state of events has version {state['version']!r}, not {VERSION}")
-            engine = cls(pipeline, stream, settings=settings)
+            engine = cls(pipeline, stream)
             engine._take_over(state)
             return engine
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:

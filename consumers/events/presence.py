@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumers.events.moment import Moment
-from consumers.events.settings import EventSettings
 from consumers.events.watch import Report
 from streamer.records import DetectedObject, EventKind
+
+UPDATE_S = 10.0
+"""An object that stays makes an event each so many seconds, by the source's time."""
 
 
 @dataclass(slots=True)
@@ -24,8 +26,7 @@ class _Thing:
 class Presence:
     """The objects of a stream by track, from their first sight until their track ends."""
 
-    def __init__(self, settings: EventSettings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._things: dict[str, _Thing] = {}
 
     def step(self, objects: Sequence[DetectedObject], now: Moment, report: Report) -> set[str]:
@@ -43,8 +44,7 @@ class Presence:
         return new
 
     def _update(self, thing: _Thing, now: Moment, report: Report) -> None:
-        every = self._settings.update_s
-        if every is not None and now.since(thing.told) >= every:
+        if now.since(thing.told) >= UPDATE_S:
             thing.told = now
             report(EventKind.UPDATE, thing.seen.id, thing.first, now, life=thing.life)
 

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from consumers.tracking.settings import TrackingSettings
+from consumers.tracking.tuning import GROUPS
 
 
 class Kinds:
     """A model's class names and the groups among them; names of groups that the model lacks are left out."""
 
-    def __init__(self, classes: Sequence[str], settings: TrackingSettings) -> None:
+    def __init__(self, classes: Sequence[str]) -> None:
         self.names = tuple(classes)
         self._family = np.arange(len(self.names))
-        for group in settings.groups:
+        for group in GROUPS:
             members = [number for number, name in enumerate(self.names) if name in group]
             if members:
                 self._family[members] = members[0]

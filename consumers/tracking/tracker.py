@@ -20,18 +20,18 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from consumers.tracking import table as t
+from consumers.tracking import tuning
 from consumers.tracking.assign import Places
 from consumers.tracking.clock import Clock
 from consumers.tracking.frame import Frame
 from consumers.tracking.kinds import Kinds
 from consumers.tracking.motion import Array, correct, measured_variance, predict, size
 from consumers.tracking.overlap import overlaps
-from consumers.tracking.settings import TrackingSettings
 from engines.detections import Detections
 from streamer.errors import RecordError
 
 VERSION = 1
-_PATIENCE = 2.5  # usual intervals that a track may be without a box, however short the times in the settings are
+_PATIENCE = 2.5  # usual intervals that a track may be without a box, however far apart frames are
 _MOST_MARGIN = 0.5  # of an object's size: where a prediction is less sure than that, it is a guess
 _JUST = 1.5  # usual intervals: so long ago is "in the last frame"
 
@@ -52,11 +52,11 @@ class Tracked(NamedTuple):
 class Tracker:
     """Tracks of one stream in one epoch. No thread, no clock of its own: the same frames give the same tracks.
 
-    classes: the model's class names. first_id: of the first track.
+    low_score: boxes below it are not looked at. classes: the model's class names. first_id: of the first track.
     """
 
-    def __init__(self, settings: TrackingSettings, classes: Sequence[str], first_id: int = 1) -> None:
-        self._settings, self._kinds = settings, Kinds(classes, settings)
+    def __init__(self, low_score: float, classes: Sequence[str], first_id: int = 1) -> None:
+        self._low_score, self._kinds = low_score, Kinds(classes)
         self._table = t.empty()
         self._clock = Clock()
         self._next_id = first_id
@@ -72,7 +72,7 @@ class Tracker:
         self._clock = self._clock.tick(seconds)
         self._ended = ()
         self._forget()
-        frame = Frame(detections, self._settings.low_score)
+        frame = Frame(detections, self._low_score)
         if len(self._table):
             predict(self._table[:, t.BOX], self._table[:, t.VELOCITY], self._table[:, t.SPREAD], self._clock.step)
             self._pair(frame)
@@ -99,13 +99,13 @@ class Tracker:
         }
 
     @classmethod
-    def load(cls, state: Mapping[str, Any], settings: TrackingSettings, classes: Sequence[str]) -> Self:
+    def load(cls, state: Mapping[str, Any], low_score: float, classes: Sequence[str]) -> Self:
         """A tracker that goes on where the dumped one was, bit for bit.
 
         Raises:
             RecordError: the state is damaged, of another version, or of a model with other classes.
         """
-        tracker = cls(settings, classes)
+        tracker = cls(low_score, classes)
         try:
             if state["version"] != VERSION:
                 raise RecordError(f"state of tracks has version {state['version']!r}, not {VERSION}")
@@ -121,7 +121,7 @@ class Tracker:
         if not len(self._table):
             return
         least = _PATIENCE * self._clock.usual
-        known, new = max(self._settings.keep_s, least), max(self._settings.confirm_s, least)
+        known, new = max(tuning.KEEP_S, least), max(tuning.CONFIRM_S, least)
         away = self._clock.now - self._table[:, t.SEEN]
         if away.max() <= min(known, new):
             return
@@ -132,17 +132,17 @@ class Tracker:
 
     def _pair(self, frame: Frame) -> None:
         """Sure boxes with confirmed tracks, then unsure ones, then what may be a track with the sure ones left."""
-        settings, table, clock = self._settings, self._table, self._clock
+        table, clock = self._table, self._clock
         family = self._kinds.families(table[:, t.KIND].astype(np.int64))
         same = family[:, None] == self._kinds.families(frame.classes)
         margins = np.minimum(np.sqrt(table[:, t.SPREAD.start]), _MOST_MARGIN * size(table[:, t.BOX]))
         worth = overlaps(table[:, t.BOX], frame.boxes, margins) * same
         confirmed = table[:, t.CONFIRMED] > 0
         recent = clock.now - clock.step - table[:, t.SEEN] <= _JUST * clock.usual
-        high = frame.scores >= settings.high_score
-        frame.pair(worth, confirmed, high, settings.first_overlap)
-        frame.pair(worth, confirmed & recent, ~high, settings.second_overlap)
-        frame.pair(worth, ~confirmed, high, settings.first_overlap)
+        high = frame.scores >= tuning.HIGH_SCORE
+        frame.pair(worth, confirmed, high, tuning.FIRST_OVERLAP)
+        frame.pair(worth, confirmed & recent, ~high, tuning.SECOND_OVERLAP)
+        frame.pair(worth, ~confirmed, high, tuning.FIRST_OVERLAP)
 
     def _correct(self, frame: Frame) -> None:
         paired = frame.row >= 0
@@ -161,31 +161,30 @@ class Tracker:
         self._table[rows] = table
 
     def _confirm(self, table: Array) -> None:
-        window = max(self._settings.confirm_s, _PATIENCE * self._clock.usual)
+        window = max(tuning.CONFIRM_S, _PATIENCE * self._clock.usual)
         table[:, t.HITS] += 1
         late = (table[:, t.CONFIRMED] == 0) & (self._clock.now - table[:, t.BORN] > window)
         table[late, t.HITS], table[late, t.BORN] = 1, self._clock.now
-        table[table[:, t.HITS] >= self._settings.confirm_hits, t.CONFIRMED] = 1
+        table[table[:, t.HITS] >= tuning.CONFIRM_HITS, t.CONFIRMED] = 1
 
     def _begin(self, frame: Frame) -> None:
         """Tracks for sure boxes that have none, the surest first, as far as there is room."""
-        chosen = self._first_looks(frame)[: self._settings.max_tracks - len(self._table)]
+        chosen = self._first_looks(frame)[: tuning.MAX_TRACKS - len(self._table)]
         if len(chosen):
             frame.row[chosen] = len(self._table) + np.arange(len(chosen))
             boxes, scores, classes = frame.boxes[chosen], frame.scores[chosen], frame.classes[chosen]
             new = t.begin(boxes, scores, classes, self._next_id, self._clock.now)
-            new[:, t.CONFIRMED] = self._settings.confirm_hits == 1
             self._next_id += len(new)
             self._table = np.concatenate((self._table, new))
 
     def _first_looks(self, frame: Frame) -> Places:
         """Boxes that may begin a track: sure, without one, and not on top of another box of their family."""
-        chosen = ((frame.row < 0) & (frame.scores >= self._settings.new_score)).nonzero()[0]
+        chosen = ((frame.row < 0) & (frame.scores >= tuning.NEW_SCORE)).nonzero()[0]
         if not len(chosen):
             return chosen
         chosen = chosen[np.argsort(-frame.scores[chosen], kind="stable")]
         family = self._kinds.families(frame.classes)
-        over = overlaps(frame.boxes[chosen], frame.boxes) >= self._settings.same_overlap
+        over = overlaps(frame.boxes[chosen], frame.boxes) >= tuning.SAME_OVERLAP
         over &= family[chosen][:, None] == family
         claimed = frame.row >= 0
         first = []

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from consumers.events.engine import EventEngine
 from consumers.tracking.assign import assign
 from consumers.tracking.overlap import overlaps
-from consumers.tracking.settings import TrackingSettings
 from consumers.tracking.tracker import Tracker
 from engines.detections import Detections
 from engines.nms import suppress
@@ -30,6 +29,7 @@ from streamer.records import BBox, DetectedObject, FrameId
 from streamer.records.stream import Line, Zone
 
 CLASSES = ("person", "car", "truck", "bus", "motorcycle")
+LOW = 0.1
 STREETS = ((1, 12), (2, 25), (3, 40))  # seeds, and how busy
 SIZE = (1280, 720)
 FPS = 25.0
@@ -154,9 +154,9 @@ def middles(corners: Boxes) -> Boxes:
     return np.hstack(((corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]))
 
 
-def judge(truths: Sequence[Sequence[Truth]], fps: float, settings: TrackingSettings, seed: int = 0) -> Quality:
+def judge(truths: Sequence[Sequence[Truth]], fps: float, seed: int = 0) -> Quality:
     """Quality over the frames of a street, `fps` of them per second."""
-    tracker, detector, judge = Tracker(settings, CLASSES), FakeDetector(seed, fps), Judge()
+    tracker, detector, judge = Tracker(LOW, CLASSES), FakeDetector(seed, fps), Judge()
     for number, truth in enumerate(truths):
         found = detector(truth)
         tracks = [tracked for tracked in tracker.update(number / fps, found) if tracked.confirmed]
@@ -199,7 +199,7 @@ class Cost:
 
 def costs(objects: int, frames: int = 1000) -> tuple[Cost, Cost]:
     """Of the tracker, and of the events with two zones and two lines."""
-    tracker, places = Tracker(TrackingSettings(), CLASSES), ((100, 100), (700, 100), (700, 500), (100, 500))
+    tracker, places = Tracker(LOW, CLASSES), ((100, 100), (700, 100), (700, 500), (100, 500))
     zones = [Zone(name=f"zone{number}", points=places) for number in range(2)]
     lines = [Line(name=f"line{number}", start=(0, 200), end=(1280, 400)) for number in range(2)]
     engine = EventEngine("main", "bench", zones, lines)
@@ -229,7 +229,7 @@ def main() -> None:
     for seed, busy in STREETS:
         street = Street(SIZE, FPS, seed, busy)
         truths = [street.ground_truth(k) for k in range(0, int(arguments.seconds * FPS), arguments.every)]
-        quality = judge(truths, FPS / arguments.every, TrackingSettings(), seed)
+        quality = judge(truths, FPS / arguments.every, seed)
         print(f"street {seed}, {busy} objects: {describe(quality)}")
         whole += quality
     print(f"all: {describe(whole)}")

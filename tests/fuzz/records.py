@@ -10,7 +10,6 @@ from consumers.entry import Batch, Entry
 from consumers.follow import Follower, Followers
 from consumers.ledger import Ledger
 from consumers.positions import Position, dump_positions, load_positions, newest, stepped_over
-from consumers.tracking.settings import TrackingSettings
 from streamer.catalog import Catalog
 from streamer.errors import RecordError, UsageError
 from streamer.records import (
@@ -75,6 +74,7 @@ CLEAR = STREAM.to_json().replace(b"${U}:${P}", b"admin:" + SECRET.encode())
 PIPELINE = PipelineDefinition(name="main", model="m.onnx", model_sha256="0" * 64, width=64, height=64, classes=("a",))
 STRETCHED = PIPELINE.model_copy(update={"stretched": True})
 CLASSES = ("person", "car")
+LOW = 0.1
 
 
 def read_headers(given: tuple[list[tuple[str, Any]], int]) -> None:
@@ -129,7 +129,7 @@ def followed(count: int, followers: Followers, first: int = 0) -> Batch:
 
 def follow(states: dict[str, bytes]) -> Followers:
     """Of a worker that has taken these states over."""
-    followers = Followers("main", TrackingSettings(), lambda _: (STREAM.zones, STREAM.lines))
+    followers = Followers("main", LOW, lambda _: (STREAM.zones, STREAM.lines))
     followers.classes = CLASSES
     followers.open(0, states)
     return followers
@@ -149,7 +149,7 @@ def read_state(state: bytes) -> None:
         for _, record in (*batch.records, *batch.events):
             again = (Event.from_json if isinstance(record, Event) else parse_detection)(record.to_json())
             assert again.stream == "gate"
-        Follower.load(batch.states[0, "gate"] or b"", "main", "gate", TrackingSettings(), CLASSES)
+        Follower.load(batch.states[0, "gate"] or b"", "main", "gate", LOW, CLASSES)
 
 
 def read_positions(text: str) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from consumers.entry import Batch
 from consumers.follow import Followers
-from consumers.tracking.settings import TrackingSettings
 from engines.coco import NAMES
 from engines.model import class_names
 from engines.onnx_file import read_onnx
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.shared
 def uninterrupted(settings: Settings, classes: tuple[str, ...], broken: Frames) -> Frames:
     """The same boxes with the ids that one worker gives them from the first to the last."""
     low = settings.detect.candidate_confidence
-    followers = Followers("main", TrackingSettings(low_score=low), lambda _: ((), ()))
+    followers = Followers("main", low, lambda _: ((), ()))
     followers.classes = classes
     followers.open(0, {})
     batch = Batch(None, records=[(0, _unfollowed(broken[number])) for number in sorted(broken)])

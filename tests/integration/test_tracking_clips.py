@@ -6,7 +6,6 @@ from pathlib import Path
 import av
 import pytest
 
-from consumers.tracking.settings import TrackingSettings
 from consumers.tracking.tracker import Tracked, Tracker
 from engines.detections import Detections
 from engines.detector import Detector, open_detector
@@ -14,13 +13,14 @@ from streamer.settings import DetectSettings
 
 pytestmark = pytest.mark.shared
 PERSON = 0
+LOW = 0.1
 Frames = list[tuple[float, Detections]]
 
 
 @pytest.fixture(scope="module")
 def detector(shared: Path) -> Detector:
     model = shared / "models/yolox_nano_as_v8.onnx"
-    return open_detector(DetectSettings(model=str(model), confidence=TrackingSettings().low_score), threads=1)
+    return open_detector(DetectSettings(model=str(model), confidence=LOW), threads=1)
 
 
 def frames(detector: Detector, clip: Path, first: int, last: int) -> Frames:
@@ -47,12 +47,12 @@ def street(detector: Detector, shared: Path) -> Frames:
 
 def track(found: Frames, detector: Detector, handed_over: bool = False) -> list[list[Tracked]]:
     """Confirmed tracks, frame by frame. handed_over: to another tracker, before every frame."""
-    tracker = Tracker(TrackingSettings(), detector.model.classes)
+    tracker = Tracker(LOW, detector.model.classes)
     followed = []
     for seconds, detections in found:
         if handed_over:
             state = json.loads(json.dumps(tracker.dump()))
-            tracker = Tracker.load(state, TrackingSettings(), detector.model.classes)
+            tracker = Tracker.load(state, LOW, detector.model.classes)
         followed.append([one for one in tracker.update(seconds, detections) if one.confirmed])
     return followed
 

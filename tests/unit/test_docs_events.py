@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-from consumers.events.settings import EventSettings
-from consumers.tracking.settings import VEHICLES, TrackingSettings
+from consumers.events.presence import UPDATE_S
+from consumers.tracking import tuning
 from streamer.records import Direction, Event, EventKind
 from streamer.records.schema import schema
 from streamer.records.stream import Line, StreamDefinition, Zone, parse_definition
@@ -32,12 +32,12 @@ def test_all_fields_and_types_are_named() -> None:
 
 
 def test_defaults_shown_are_those_of_the_code() -> None:
-    tracking, zone = TrackingSettings(), Zone(name="a", points=((0, 0), (1, 0), (1, 1)))
-    assert f"{tracking.confirm_hits} boxes within {tracking.confirm_s:g} s" in PAGE
-    assert f"it was not seen for {tracking.keep_s:g} s" in PAGE
-    assert f"out of view for more than {tracking.keep_s:g} s" in PAGE
-    assert f"every {EventSettings().update_s:g} s" in PAGE
+    zone = Zone(name="a", points=((0, 0), (1, 0), (1, 1)))
+    assert f"{tuning.CONFIRM_HITS} boxes within {tuning.CONFIRM_S:g} s" in PAGE
+    assert f"it was not seen for {tuning.KEEP_S:g} s" in PAGE
+    assert f"out of view for more than {tuning.KEEP_S:g} s" in PAGE
+    assert f"every {UPDATE_S:g} s" in PAGE
     assert f"default {zone.margin:g} |" in PAGE
     assert f"default {zone.min_s:g} |" in PAGE
-    assert f"At most {tracking.max_tracks} tracks per stream" in PAGE
-    assert ", ".join(f"`{name}`" for name in VEHICLES[:-1]) + f" and `{VEHICLES[-1]}`" in PAGE
+    assert f"At most {tuning.MAX_TRACKS} tracks per stream" in PAGE
+    assert ", ".join(f"`{name}`" for name in tuning.VEHICLES[:-1]) + f" and `{tuning.VEHICLES[-1]}`" in PAGE

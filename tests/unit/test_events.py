@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumers.events import presence
 from consumers.events.engine import EventEngine
 from consumers.events.geometry import Polygon, crosses, side
-from consumers.events.settings import EventSettings
-from streamer.errors import RecordError, UsageError
+from streamer.errors import RecordError
 from streamer.records import BBox, DetectedObject, Direction, Event, EventKind, FrameId
 from streamer.records.stream import Line, Zone
 
@@ -31,10 +31,10 @@ def thing(track: str, x: float, y: float, kind: str = "person") -> DetectedObjec
 class Story:
     """Plays paths to an engine, 10 frames a second of source time."""
 
-    def __init__(self, *places: Zone | Line, update_s: float | None = None) -> None:
+    def __init__(self, *places: Zone | Line) -> None:
         zones = [place for place in places if isinstance(place, Zone)]
         lines = [place for place in places if isinstance(place, Line)]
-        self.engine = EventEngine("main", "gate", zones, lines, EventSettings(update_s))
+        self.engine = EventEngine("main", "gate", zones, lines)
         self.frame = 0
         self.events: list[Event] = []
 
@@ -196,13 +196,13 @@ def test_classes_that_do_not_count() -> None:
 
 
 def test_an_objects_life() -> None:
-    story = Story(update_s=2).play(5, walk(0, 10)).end("1")
+    story = Story().play(25, walk(0, 10)).end("1")
     assert [(event.kind, round(event.seconds, 3)) for event in story.events] == [
-        (NEW, 0), (UPDATE, 2), (UPDATE, 4), (END, 4.9)
+        (NEW, 0), (UPDATE, 10), (UPDATE, 20), (END, 24.9)
     ]  # fmt: skip
     assert {event.life for event in story.events} == {f"{EPOCH}-0"}
     assert [event.number for event in story.events] == [0, 1, 2, 3]
-    assert story.end("1", "7").told(END) == [(END, 4.9)]
+    assert story.end("1", "7").told(END) == [(END, 24.9)]
 
 
 def test_the_end_of_an_epoch_ends_everything() -> None:
@@ -214,13 +214,14 @@ def test_the_end_of_an_epoch_ends_everything() -> None:
 
 def test_an_hours_dwell_by_the_sources_time() -> None:
     zone = YARD.model_copy(update={"dwell_s": 3600.0})
-    engine = EventEngine("main", "gate", [zone], settings=EventSettings(None))
+    engine = EventEngine("main", "gate", [zone])
     told = []
     for number in range(40):  # a frame each 100 s, in a few ms of our time
         seconds = number * 100.0
         if number == 20:
-            engine = EventEngine.load(json.loads(json.dumps(engine.dump())), "main", "gate", EventSettings(None))
+            engine = EventEngine.load(json.loads(json.dumps(engine.dump())), "main", "gate")
         told += engine.update(FrameId(EPOCH, number), EPOCH + number, seconds, [thing("1", 150, 200)])
+    told = [event for event in told if event.kind != UPDATE]
     assert [(event.kind, event.seconds) for event in told] == [(NEW, 0), (ENTER, 0), (DWELL, 3600)]
 
 
@@ -250,16 +251,18 @@ def test_a_reloaded_engine_goes_on_as_if_nothing_had_been(
 ) -> None:
     changes = {"margin": margin, "min_s": min_s}
     places = YARD.model_copy(update={**changes, "dwell_s": 0.5}), DOOR.model_copy(update=changes)
-    whole, handed = Story(*places, update_s=1), Story(*places, update_s=1)
-    for number in range(30):
-        if number == cut:
-            state = json.loads(json.dumps(handed.engine.dump()))
-            handed.engine = EventEngine.load(state, "main", "gate", EventSettings(1))
-            assert handed.engine.redefine(places[:1], places[1:]) == []
-        objects = [thing(str(k), *path[number]) for k, path in enumerate(paths) if path[number]]
-        gone = [str(k) for k, path in enumerate(paths) if not any(path[number:])]
-        whole.step(objects, gone)
-        handed.step(objects, gone)
+    whole, handed = Story(*places), Story(*places)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(presence, "UPDATE_S", 1.0)
+        for number in range(30):
+            if number == cut:
+                state = json.loads(json.dumps(handed.engine.dump()))
+                handed.engine = EventEngine.load(state, "main", "gate")
+                assert handed.engine.redefine(places[:1], places[1:]) == []
+            objects = [thing(str(k), *path[number]) for k, path in enumerate(paths) if path[number]]
+            gone = [str(k) for k, path in enumerate(paths) if not any(path[number:])]
+            whole.step(objects, gone)
+            handed.step(objects, gone)
     whole.events += whole.engine.finish()
     handed.events += handed.engine.finish()
     assert [event.to_json() for event in handed.events] == [event.to_json() for event in whole.events]
@@ -297,11 +300,6 @@ def test_a_damaged_state_is_refused(damage: Callable[[dict[str, Any]], object]) 
     damage(state)
     with pytest.raises(RecordError):
         EventEngine.load(state, "main", "gate")
-
-
-def test_updates_without_a_time_are_refused() -> None:
-    with pytest.raises(UsageError):
-        EventSettings(0)
 
 
 STAR = ((50.0, 0.0), (80, 90), (0, 35), (100, 35), (20, 90))

@@ -6,11 +6,11 @@ import pytest
 
 from consumers.entry import Batch
 from consumers.follow import Followers
-from consumers.tracking.settings import TrackingSettings
 from streamer.records import BBox, DetectedObject, End, Event, FrameId, Gap, GapReason, Result
 from streamer.records.stream import Zone
 
 CLASSES = ("person", "car", "truck")
+LOW = 0.1
 NOW = 1_700_000_000_000
 
 
@@ -35,7 +35,7 @@ class Stream:
         self.followers, _ = self._open(CLASSES)
 
     def _open(self, classes: tuple[str, ...]) -> tuple[Followers, dict[str, FrameId]]:
-        followers = Followers("main", TrackingSettings(), lambda stream: self.places)
+        followers = Followers("main", LOW, lambda stream: self.places)
         followers.classes = classes
         return followers, followers.open(0, self.states)
 

@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumers.tracking import tuning
 from consumers.tracking.clock import Clock
-from consumers.tracking.settings import TrackingSettings
 from consumers.tracking.tracker import Tracked, Tracker
+from consumers.worker import Worker
 from engines.detections import Detections
-from streamer.errors import RecordError, UsageError
+from streamer.errors import RecordError
+from streamer.settings import DetectSettings, Settings
 
 CLASSES = ("person", "car", "truck", "bus")
 PERSON, CAR, TRUCK, BUS = range(4)
+LOW = 0.1
 WIDTH, HEIGHT = 40, 100
 Box = tuple[float, float, float, int]  # middle x, y, score, class
 Scene = Callable[[float], Iterable[Box]]
@@ -33,7 +36,7 @@ def detections(boxes: Iterable[Box]) -> Detections:
 
 def play(scene: Scene, times: Iterable[float], tracker: Tracker | None = None) -> list[dict[int, tuple[float, float]]]:
     """Where each confirmed track's box was, frame by frame."""
-    tracker = tracker or Tracker(TrackingSettings(), CLASSES)
+    tracker = tracker or Tracker(LOW, CLASSES)
     frames = []
     for time in times:
         found = detections(scene(time))
@@ -137,7 +140,7 @@ def test_two_who_meet_and_turn_back_keep_their_own_ids() -> None:
 
 
 def test_what_is_covered_bit_by_bit_has_not_shrunk() -> None:
-    tracker = Tracker(TrackingSettings(), CLASSES)
+    tracker = Tracker(LOW, CLASSES)
     found = [(time, (200, 100, 300, 300)) for time in times(1)]
     # A gate closes from both sides, and opens after 1.5 s.
     found += [(time, (200 + 25 * (time - 1), 100, 300 - 25 * (time - 1), 300)) for time in times(2.3, start=1)]
@@ -152,7 +155,7 @@ def test_what_is_covered_bit_by_bit_has_not_shrunk() -> None:
 @pytest.mark.parametrize("fps", [2, 5, 25, 60])
 def test_time_counts_not_frames(fps: float) -> None:
     """The same walk at any rate: one track, confirmed and given up at about the same time."""
-    tracker = Tracker(TrackingSettings(keep_s=3), CLASSES)
+    tracker = Tracker(LOW, CLASSES)
     frames = play(walker(0, 40), times(4, fps), tracker)
     assert len(ids(frames)) == 1
     last = times(4, fps)[-1]
@@ -181,7 +184,7 @@ def test_a_gap_of_missing_frames(gap: float, tracks: int) -> None:
     ],
 )
 def test_whatever_the_clock_does(clock: Callable[[float], float]) -> None:
-    tracker = Tracker(TrackingSettings(), CLASSES)
+    tracker = Tracker(LOW, CLASSES)
     seen = set()
     for time in times(5):
         seen |= {one.id for one in tracker.update(clock(time), detections(walker(0, 60)(time)))}
@@ -189,13 +192,13 @@ def test_whatever_the_clock_does(clock: Callable[[float], float]) -> None:
 
 
 def test_confirmed_after_enough_hits_within_a_time() -> None:
-    tracker = Tracker(TrackingSettings(confirm_hits=3, confirm_s=1), CLASSES)
+    tracker = Tracker(LOW, CLASSES)
     found = [tracker.update(time, detections([(100, 200, 0.8, PERSON)]))[0].confirmed for time in times(0.5)]
     assert found == [False, False, True, True, True]
 
 
 def test_a_track_is_of_the_class_that_was_surest() -> None:
-    tracker = Tracker(TrackingSettings(), CLASSES)
+    tracker = Tracker(LOW, CLASSES)
     kinds = []
     for number, (kind, score) in enumerate([(CAR, 0.5), (TRUCK, 0.9), (BUS, 0.6), (CAR, 0.8)]):
         kinds += [one.kind for one in tracker.update(number / 10, detections([(100, 200, score, kind)]))]
@@ -203,33 +206,27 @@ def test_a_track_is_of_the_class_that_was_surest() -> None:
 
 
 def test_indexes_are_those_of_the_detections() -> None:
-    tracker = Tracker(TrackingSettings(), CLASSES)
+    tracker = Tracker(LOW, CLASSES)
     found = detections([(100, 200, 0.9, PERSON), (300, 200, 0.05, PERSON), (500, 200, 0.04, PERSON)])
     assert tracker.update(0, found) == [Tracked(detection=0, id=1, kind=PERSON, confirmed=False)]
     moved = detections([(500, 200, 0.9, PERSON), (101, 200, 0.3, PERSON)])
     assert [(one.detection, one.id) for one in tracker.update(0.1, moved)] == [(0, 2), (1, 1)]
 
 
-def test_when_there_are_too_many_nothing_new_begins() -> None:
-    tracker = Tracker(TrackingSettings(max_tracks=2), CLASSES)
+def test_when_there_are_too_many_nothing_new_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "MAX_TRACKS", 2)
+    tracker = Tracker(LOW, CLASSES)
     crowd = [(100 * number, 200, 0.9 - number / 10, PERSON) for number in range(4)]
     for time in times(1):
         assert [one.id for one in tracker.update(time, detections(crowd))] == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"low_score": 0.5},
-        {"new_score": 1.2},
-        {"confirm_hits": 0},
-        {"keep_s": -1},
-        {"groups": (("car", "truck"), ("truck", "bus"))},
-    ],
-)
-def test_settings_that_contradict_each_other(values: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match=r"^tracking: "):
-        TrackingSettings(**values)  # type: ignore[arg-type]
+@pytest.mark.parametrize("low", [0, LOW, 0.35, 0.4])
+def test_candidates_may_be_as_sure_as_what_begins_a_track(low: float) -> None:
+    """Whatever `detect.candidate_confidence` may be, a worker starts, and what is surer keeps its track."""
+    worker = Worker(Settings(detect=DetectSettings(candidate_confidence=low)), "one")
+    tracker = Tracker(worker._followers._low_score, CLASSES)
+    assert ids(play(unsure(walker(0, 40), 1, 2, score=0.4), times(4), tracker)) == {1}
 
 
 def test_the_clock_learns_the_usual_interval_and_leaves_pauses_out() -> None:
@@ -276,12 +273,12 @@ def test_a_reloaded_tracker_goes_on_bit_for_bit(
     crowd: list[tuple[float, ...]], steps: list[float], data: st.DataObject
 ) -> None:
     cut = data.draw(st.integers(0, len(steps)))
-    whole, first = (Tracker(TrackingSettings(), CLASSES) for _ in range(2))
+    whole, first = (Tracker(LOW, CLASSES) for _ in range(2))
     time = 0.0
     for number, step in enumerate(steps):
         time += step
         if number == cut:
-            first = Tracker.load(json.loads(json.dumps(first.dump())), TrackingSettings(), CLASSES)
+            first = Tracker.load(json.loads(json.dumps(first.dump())), LOW, CLASSES)
         found = crowd_at(crowd, number)
         # The one that was handed over also gets what a record kept.
         assert first.update(time, rounded(found)) == whole.update(time, found)
@@ -289,8 +286,9 @@ def test_a_reloaded_tracker_goes_on_bit_for_bit(
     assert first.dump() == whole.dump()
 
 
-def test_a_state_is_bounded() -> None:
-    tracker = Tracker(TrackingSettings(max_tracks=50), CLASSES)
+def test_a_state_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "MAX_TRACKS", 50)
+    tracker = Tracker(LOW, CLASSES)
     for number in range(20):
         tracker.update(number / 10, detections([(60 * k + 13 * number, 200, 0.9, PERSON) for k in range(100)]))
     state = tracker.dump()
@@ -299,9 +297,9 @@ def test_a_state_is_bounded() -> None:
 
 
 def test_a_state_finds_its_classes_in_a_longer_list() -> None:
-    tracker = Tracker(TrackingSettings(), CLASSES)
+    tracker = Tracker(LOW, CLASSES)
     tracker.update(0, detections([(100, 200, 0.9, CAR)]))
-    longer = Tracker.load(tracker.dump(), TrackingSettings(), ("bicycle", *CLASSES))
+    longer = Tracker.load(tracker.dump(), LOW, ("bicycle", *CLASSES))
     boxes = detections([(100, 200, 0.9, CAR + 1)])
     assert [(one.id, one.kind) for one in longer.update(0.1, boxes)] == [(1, CAR + 1)]
 
@@ -320,9 +318,9 @@ def test_a_state_finds_its_classes_in_a_longer_list() -> None:
     ],
 )
 def test_a_damaged_state_is_refused(damage: Callable[[dict[str, object]], object]) -> None:
-    tracker = Tracker(TrackingSettings(), CLASSES)
+    tracker = Tracker(LOW, CLASSES)
     tracker.update(0, detections([(100, 200, 0.9, PERSON)]))
     state = tracker.dump()
     damage(state)
     with pytest.raises(RecordError):
-        Tracker.load(state, TrackingSettings(), CLASSES)
+        Tracker.load(state, LOW, CLASSES)
