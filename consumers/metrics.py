@@ -32,7 +32,11 @@ BATCH = Histogram(
 GPU_TIME = Histogram(
     "streamer_detect_gpu_seconds", "time per batch by the GPU's clock", ["pipeline", "stage"], buckets=_LATENCY
 )
-BY_CPU = Counter("streamer_detect_decoded_by_cpu", "frames for a GPU that it couldn't decode itself", ["pipeline"])
+BY_CPU = Counter(
+    "streamer_detect_decoded_by_cpu",
+    "JPEGs decoded on the CPU because the GPU's decoder refused them, or is missing",
+    ["pipeline"],
+)
 MIRROR_WAITING = Gauge("streamer_mirror_waiting_records", "committed records in the queue to Redis", ["pipeline"])
 MIRROR_BEHIND = Gauge(
     "streamer_mirror_behind_partitions", "partitions of which Redis gets from the log what it lacks", ["pipeline"]

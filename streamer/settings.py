@@ -145,8 +145,13 @@ class DetectSettings(_Section):
     share_cores: int = Field(
         1, ge=1, le=256, description="workers on this machine that share its cores, if sessions = 0"
     )
-    batch: int = Field(0, ge=0, le=256, description="frames per inference; 0: the model's, if open 16 on a GPU")
-    batch_wait_ms: float = Field(5, ge=0, le=1000, description="a batch that isn't full goes after this")
+    batch: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="most frames per inference; 0: the model's fixed batch, or if its batch is open 1, and 16 on a GPU",
+    )
+    batch_wait_ms: float = Field(5, ge=0, le=1000, description="longest wait for a batch to fill")
     queue: int = Field(16, ge=1, le=1024, description="frames waiting for inference, all streams")
     commit_interval_ms: int = Field(75, ge=1, le=10_000, description="results of so long are committed together")
     static_membership: bool = Field(
