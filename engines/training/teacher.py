@@ -5,6 +5,7 @@ through all augmentations like labels; each asks for a probability of the teache
 distillation (Hinton et al. 2015, arXiv:1503.02531).
 """
 
+import hashlib
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -61,8 +62,8 @@ class Teacher:
     def _answers(
         self, detector: Detector, pictures: Sequence[Picture], tell: Callable[[int, int], None]
     ) -> list[Detections]:
-        """In the order of `pictures`; from the cache if it holds the same teacher's for as many pictures."""
-        cache = self.folder / f"teacher-{detector.model.sha256[:12]}-{len(pictures)}.npz"
+        """In the order of `pictures`; from the cache if it holds the same teacher's for these pictures."""
+        cache = self.folder / f"teacher-{detector.model.sha256[:12]}-{_digest(pictures)[:12]}.npz"
         if cache.exists():
             return _read(cache)
         found = []
@@ -90,6 +91,18 @@ def without_pseudo(dataset: Dataset) -> Dataset:
     """The data set without the labels that some teacher gave it, where another teacher will give its own."""
     pictures = [softened(each, Detections.none(), dataset.known(each.source)) for each in dataset.pictures]
     return replace(dataset, pictures=tuple(pictures))
+
+
+def _digest(pictures: Sequence[Picture]) -> str:
+    """SHA-256 of what the pictures hold, not of where they lie: data sets are moved, and pictures are exchanged."""
+    whole = hashlib.sha256()
+    for picture in pictures:
+        try:
+            data = picture.file.read()
+        except PictureError:
+            data = b""
+        whole.update(hashlib.sha256(data).digest())  # its own sum first: where one picture ends must count
+    return whole.hexdigest()
 
 
 def _ask(detector: Detector, picture: Picture) -> Detections:

@@ -68,6 +68,20 @@ def test_a_teacher_is_asked_once_about_what_is_not_labelled(dataset: Dataset, fi
     assert [labels(each) for each in again.pictures] == [labels(each) for each in first.pictures]
 
 
+def test_other_pictures_are_asked_about_though_as_many(dataset: Dataset, file: Path, tmp_path: Path) -> None:
+    def asked(about: Dataset) -> int:
+        count: list[int] = []
+        Teacher(file, tmp_path, 1).taught(about, lambda done, of: count.append(done))
+        return len(count)
+
+    other = read_dataset(draw(tmp_path / "other", train=4, val=1, seed=1), "train")
+    other = replace(other, labelled=dataset.labelled)
+    assert [asked(dataset), asked(other), asked(dataset), asked(other)] == [2, 2, 0, 0]
+    first, second = (each.path for each in other.pictures if each.source == "a")
+    first.write_bytes(second.read_bytes())
+    assert asked(other) == 2
+
+
 def test_a_damaged_cache_is_named(dataset: Dataset, file: Path, tmp_path: Path) -> None:
     Teacher(file, tmp_path, 1).taught(dataset, lambda done, of: None)
     [cache] = tmp_path.glob("teacher-*.npz")
