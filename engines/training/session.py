@@ -17,11 +17,12 @@ from engines.training.checkpoint import Checkpoint, load_checkpoint
 from engines.training.dataset import Dataset, read_dataset
 from engines.training.device import chosen_device
 from engines.training.distillation import Distillation
-from engines.training.network import Network, NetworkConfig, build_network
+from engines.training.network import Network
 from engines.training.progress import Progress
 from engines.training.report import write_report
 from engines.training.resume import check_same, told
 from engines.training.schedule import Schedule
+from engines.training.start import first_network
 from engines.training.teacher import Teacher, without_pseudo
 from engines.training.teacher_network import TeacherNetwork
 from engines.training.trainer import (
@@ -71,7 +72,7 @@ def train(arguments: argparse.Namespace) -> None:
     if unfinished:
         state = resumed_state(unfinished, device, distil)
     else:
-        state = new_state(_network(arguments, batches.names), device, distil)
+        state = new_state(first_network(arguments.init, batches.names), device, distil)
     if unfinished:
         progress.note(f"{folder}: going on after {state.epoch} epochs and {state.step} batches")
     minutes = arguments.max_minutes or float("inf")
@@ -160,21 +161,6 @@ def _labels_of(dataset: Dataset, labelled: Sequence[tuple[str, Sequence[str]]]) 
         if source in sources:
             found[source] = frozenset(map(dataset.names.index, names))
     return found
-
-
-def _network(arguments: argparse.Namespace, names: Sequence[str]) -> Network:
-    """A fresh network, or one with the weights of --init, as far as it has the same classes."""
-    if not arguments.init:
-        return build_network(NetworkConfig(len(names)))
-    start = load_checkpoint(arguments.init)
-    network = build_network(replace(start.config, classes=len(names)))
-    weights = dict(start.weights)
-    if start.names != tuple(names):
-        fresh = network.state_dict()
-        # The branches' last layers answer for classes that are others now; all before them is of use.
-        weights = {key: value if value.shape == fresh[key].shape else fresh[key] for key, value in weights.items()}
-    network.load_state_dict(weights)
-    return network
 
 
 def _schedule(arguments: argparse.Namespace, steps: int) -> Schedule:
