@@ -37,7 +37,7 @@ from engines.training.trainer import (
     new_state,
     resumed_state,
 )
-from engines.training.validation import predict
+from engines.training.validation import doubts, predict
 from streamer.errors import UsageError
 
 _TEACHER_ABSENCE = 0.5  # what a teacher doesn't find is probably not there: half of what a label's absence says
@@ -88,6 +88,8 @@ def train(arguments: argparse.Namespace) -> None:
     )
     dataset = _validation_set(arguments)
     validate, teach = _validation(dataset, batches.names), _teach(arguments, batches.names, device)
+    for doubt in doubts(dataset, arguments.val, batches.names) if dataset else ():
+        progress.note(doubt)
     if Trainer(settings, schedule, batches, state, progress, validate, teach).run():
         progress.note(f"{_report(folder, state, dataset, batches.names, schedule.sizes[-1])}: what it came to")
     else:
@@ -213,6 +215,8 @@ def _validation_set(arguments: argparse.Namespace) -> Dataset | None:
     except UsageError as error:
         _note(f"{error}: the training goes without a measurement")
         return None
+    for problem in dataset.problems:
+        _note(problem)
     return replace(dataset, labelled=_labels_of(dataset, arguments.labelled))
 
 

@@ -80,6 +80,13 @@ def predict(network: Network, names: Sequence[str], size: int, dataset: Dataset)
     return [_renumbered(each, names, dataset.names) for each in found]
 
 
+def doubts(dataset: Dataset, split: str, names: Sequence[str]) -> list[str]:
+    """Why figures on the data set say less than it seems, one line each. names: of the classes that are learnt."""
+    labelled = {dataset.names[number] for picture in dataset.pictures for number in picture.classes}
+    unknown = [f"{split}: {name} isn't learnt: it counts as never found" for name in sorted(labelled - set(names))]
+    return unknown + [f"{split}: has no class {name}: it isn't measured" for name in names if name not in dataset.names]
+
+
 def _pixels(picture: Picture) -> NDArray[np.uint8]:
     try:
         pixels: NDArray[np.uint8] = picture.file.pixels()
