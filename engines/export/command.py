@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     model = _source(arguments)
     _check_task(arguments, model)
-    test = _dataset(arguments.measure or arguments.calibrate, arguments.split)
+    test = _dataset(_measured_on(arguments), arguments.split)
     if test and arguments.limit:
         test = at_most(test, arguments.limit)
     changed = _changed(arguments, model, test)
@@ -135,6 +135,20 @@ def _changed(arguments: argparse.Namespace, model: Any, test: "Dataset | None") 
     alone = ", ".join(found.left_alone)
     print(f"{found.layers - len(found.left_alone)} of {found.layers} convolutions in 8 bits; left alone: {alone}")
     return found.model
+
+
+def _measured_on(arguments: argparse.Namespace) -> Path | None:
+    """What is named for that, or what belongs to the pictures of the calibration."""
+    from engines.training.dataset import place_of
+    from streamer.errors import UsageError
+
+    named: Path | None = arguments.measure
+    if named or not arguments.calibrate:
+        return named
+    try:
+        return place_of(arguments.calibrate, arguments.split)
+    except UsageError as error:
+        raise UsageError(f"{error}; name pictures to measure on by --measure") from None
 
 
 def _dataset(path: Path | None, split: str) -> "Dataset | None":

@@ -10,6 +10,7 @@ from engines.training.picture_file import PictureFile
 from streamer.errors import UsageError
 
 _NAMED_ALIKE = {"val": ("val", "valid", "validation")}
+_ROBOFLOW = "_annotations.coco.json"
 
 
 def find_coco(path: Path, split: str) -> Path | None:
@@ -22,13 +23,27 @@ def find_coco(path: Path, split: str) -> Path | None:
     if path.is_file():
         return path if path.suffix == ".json" else None
     for name in _NAMED_ALIKE.get(split, (split,)):
-        patterns = f"{name}.json", f"annotations/instances_{name}*.json", f"{name}/_annotations.coco.json"
+        patterns = f"{name}.json", f"annotations/instances_{name}*.json", f"{name}/{_ROBOFLOW}"
         found = [file for pattern in patterns for file in sorted(path.glob(pattern))]
         if len(found) > 1:
             raise UsageError(f"{path}: {' and '.join(str(file.relative_to(path)) for file in found)}: name one of them")
         if found:
             return found[0]
     return None
+
+
+def find_neighbour(path: Path, split: str) -> Path:
+    """The JSON file of another split of the data set that the file at `path` is a split of.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    deeper = path.parent.name == "annotations" or path.name == _ROBOFLOW
+    for folder in (path.parent, path.parent.parent) if deeper else (path.parent,):
+        found = find_coco(folder, split)
+        if found and not found.samefile(path):
+            return found
+    raise UsageError(f"{path}: has one split, and no other file beside it is called {split!r}")
 
 
 def read_coco(path: Path, split: str, problems: Problems) -> Listing:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engines.detections import Floats, Ints
 from engines.training.annotations import Entry, Listing, Mark, Problems
-from engines.training.coco_format import find_coco, read_coco
+from engines.training.coco_format import find_coco, find_neighbour, read_coco
 from engines.training.packed_format import find_packed, read_packed
 from engines.training.picture_file import PictureError, PictureFile
 from engines.training.yolo_format import find_yolo, read_yolo
@@ -80,6 +80,16 @@ def read_dataset(path: Path, split: str, labelled: Mapping[str, Sequence[str]] |
         raise UsageError(f"{listing.where}: no picture that can be used{': ' if lines else ''}{lines}")
     _look_for_gaps(listing, pictures, certain, problems)
     return Dataset(listing.names, tuple(pictures), problems.lines(), certain)
+
+
+def place_of(path: Path, split: str) -> Path:
+    """Where another split is of the data set whose first one is read from `path`: there, too, but for a COCO file.
+
+    Raises:
+        UsageError: `path` is a COCO file, and there is no such split beside it.
+    """
+    one_split = not find_packed(path, split) and path.suffix == ".json" and path.is_file()
+    return find_neighbour(path, split) if one_split else path
 
 
 Finder = Callable[[Path, str], Path | None]

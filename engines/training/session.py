@@ -14,7 +14,7 @@ from engines.evaluation.average_precision import score
 from engines.training.augment import Augmentation
 from engines.training.batches import Batches
 from engines.training.checkpoint import Checkpoint, load_checkpoint
-from engines.training.dataset import Dataset, read_dataset
+from engines.training.dataset import Dataset, place_of, read_dataset
 from engines.training.device import chosen_device
 from engines.training.distillation import Distillation
 from engines.training.network import Network
@@ -88,7 +88,7 @@ def train(arguments: argparse.Namespace) -> None:
     )
     dataset = _validation_set(arguments)
     validate, teach = _validation(dataset, batches.names), _teach(arguments, batches.names, device)
-    for doubt in doubts(dataset, arguments.val, batches.names) if dataset else ():
+    for doubt in doubts(dataset, arguments.val, batches) if dataset else ():
         progress.note(doubt)
     if Trainer(settings, schedule, batches, state, progress, validate, teach).run():
         progress.note(f"{_report(folder, state, dataset, batches.names, schedule.sizes[-1])}: what it came to")
@@ -211,7 +211,7 @@ def _report(folder: Path, state: State, dataset: Dataset | None, names: Sequence
 
 def _validation_set(arguments: argparse.Namespace) -> Dataset | None:
     try:
-        dataset = read_dataset(arguments.datasets[0], arguments.val)
+        dataset = read_dataset(place_of(arguments.datasets[0], arguments.val), arguments.val)
     except UsageError as error:
         _note(f"{error}: the training goes without a measurement")
         return None

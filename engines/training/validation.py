@@ -14,6 +14,7 @@ from engines.engine import InputSpec
 from engines.heads.head import Head, Thresholds
 from engines.heads.yolov8 import YoloV8Head
 from engines.model import ModelInfo
+from engines.training.batches import Batches
 from engines.training.dataset import Dataset, Picture
 from engines.training.network import Network
 from engines.training.picture_file import PictureError
@@ -80,11 +81,22 @@ def predict(network: Network, names: Sequence[str], size: int, dataset: Dataset)
     return [_renumbered(each, names, dataset.names) for each in found]
 
 
-def doubts(dataset: Dataset, split: str, names: Sequence[str]) -> list[str]:
-    """Why figures on the data set say less than it seems, one line each. names: of the classes that are learnt."""
+def doubts(dataset: Dataset, split: str, learnt: Batches) -> list[str]:
+    """Why figures on the data set say less than it seems, one line each."""
     labelled = {dataset.names[number] for picture in dataset.pictures for number in picture.classes}
-    unknown = [f"{split}: {name} isn't learnt: it counts as never found" for name in sorted(labelled - set(names))]
-    return unknown + [f"{split}: has no class {name}: it isn't measured" for name in names if name not in dataset.names]
+    unknown = sorted(labelled - set(learnt.names))
+    missing = [name for name in learnt.names if name not in dataset.names]
+    lines = [f"{split}: {name} isn't learnt: it counts as never found" for name in unknown]
+    lines += [f"{split}: has no class {name}: it isn't measured" for name in missing]
+    both = len(_places(dataset.pictures) & _places(learnt.pictures))
+    if both:
+        of = len(dataset.pictures)
+        lines.append(f"{split}: {both} of its {of} pictures are learnt from, too: its figures flatter")
+    return lines
+
+
+def _places(pictures: Sequence[Picture]) -> set[tuple[Path, int]]:
+    return {(picture.file.path.resolve(), picture.file.offset) for picture in pictures}
 
 
 def _pixels(picture: Picture) -> NDArray[np.uint8]:

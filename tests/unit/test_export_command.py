@@ -82,6 +82,10 @@ def test_without_pictures_nothing_is_measured(model: Path, tmp_path: Path, capsy
         ),
         (["m.onnx", "--precision", "int8", "--calibrate", "nowhere"], "nowhere: no such data set"),
         (["m.onnx", "--precision", "int8", "--calibrate", "set", "--split", "test"], "no data set with a split 'test'"),
+        (
+            ["m.onnx", "--precision", "int8", "--calibrate", "set/val.json"],
+            "no other file beside it is called 'val'; name pictures to measure on by --measure",
+        ),
         (["none.onnx", "--precision", "fp16"], "none.onnx: no such file"),
         (["bad.onnx", "--precision", "fp16"], "bad.onnx: this is not an ONNX file"),
         (["half.onnx", "--precision", "int8", "--calibrate", "set"], "half.onnx: it is in fp16 already"),

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.training.dataset import Dataset, read_dataset
+from engines.training.dataset import Dataset, place_of, read_dataset
 from engines.training.packing import pack_dataset
 from engines.training.picture_file import PictureError, PictureFile
 from streamer.errors import UsageError
@@ -187,6 +187,39 @@ def test_what_can_not_be_used_at_all_ends_in_one_line(
     with pytest.raises(UsageError, match=line) as caught:
         read_dataset(tmp_path, "train")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "split", "second"),
+    [
+        ("train.json", "val", "val.json"),
+        ("train.json", "val", "valid.json"),
+        ("mine.json", "test", "test.json"),
+        ("annotations/instances_train2017.json", "val", "annotations/instances_val2017.json"),
+        ("annotations/train.json", "val", "annotations/val.json"),
+        ("train/_annotations.coco.json", "val", "valid/_annotations.coco.json"),
+        (".", "val", "."),
+        ("data.yaml", "val", "data.yaml"),
+        ("pack.json", "val", "pack.json"),
+    ],
+)
+def test_where_another_split_is(tmp_path: Path, first: str, split: str, second: str) -> None:
+    for name in (first, second):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        if name != ".":
+            (tmp_path / name).touch()
+
+    assert place_of(tmp_path / first, split) == tmp_path / second
+
+
+@pytest.mark.parametrize("name", ["data/train.json", "data/val.json"])
+def test_a_file_is_not_its_own_other_split(tmp_path: Path, name: str) -> None:
+    for file in ("val.json", name):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+
+    with pytest.raises(UsageError, match="has one split, and no other file beside it is called 'val'"):
+        place_of(tmp_path / name, "val")
 
 
 def test_wrong_names_in_labelled(tmp_path: Path) -> None:
