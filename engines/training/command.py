@@ -101,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
         _check_classify(arguments)
     if arguments.pack:
         return _pack(arguments)
+    if arguments.distil != "once" and not arguments.teacher:
+        raise UsageError(f"--distil {arguments.distil} says how a teacher is asked; name one by --teacher")
     # Before OpenMP is loaded: its threads wait for each other by spinning, which on cores that others use as well
     # takes most of the time.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

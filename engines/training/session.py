@@ -23,7 +23,7 @@ from engines.training.report import write_report
 from engines.training.resume import check_same, told
 from engines.training.schedule import Schedule
 from engines.training.start import first_network
-from engines.training.teacher import Teacher, without_pseudo
+from engines.training.teacher import Teacher, check_gaps, widened, without_pseudo
 from engines.training.teacher_network import TeacherNetwork
 from engines.training.trainer import (
     BEST,
@@ -111,6 +111,10 @@ def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) 
     if not datasets:
         raise UsageError(f"--leave-out {' '.join(arguments.leave_out)} leaves no picture")
     _check_sources(arguments.labelled, datasets)
+    if arguments.teacher:
+        datasets = widened(datasets)
+        if arguments.distil != "dense":
+            check_gaps(datasets)
     if arguments.teacher and arguments.distil == "once":
         teacher = Teacher(arguments.teacher, arguments.output, threads)
         datasets = [teacher.taught(dataset, _tell) for dataset in datasets]

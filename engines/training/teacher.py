@@ -40,7 +40,7 @@ class Teacher:
         Raises:
             ModelError: the file can't be run. UsageError: it has none of the classes.
         """
-        gaps = [picture for picture in dataset.pictures if len(dataset.known(picture.source)) < len(dataset.names)]
+        gaps = _gaps(dataset)
         if not gaps:
             return dataset
         settings = DetectSettings(model=str(self.file), confidence=CONFIDENCE, iou=IOU)
@@ -91,6 +91,37 @@ def without_pseudo(dataset: Dataset) -> Dataset:
     """The data set without the labels that some teacher gave it, where another teacher will give its own."""
     pictures = [softened(each, Detections.none(), dataset.known(each.source)) for each in dataset.pictures]
     return replace(dataset, pictures=tuple(pictures))
+
+
+def widened(datasets: Sequence[Dataset]) -> list[Dataset]:
+    """The data sets with the classes of all of them: those that one has not are labelled nowhere in it."""
+    every = dict.fromkeys(name for dataset in datasets for name in dataset.names)
+    return [_with_names(dataset, list(every)) for dataset in datasets]
+
+
+def _with_names(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    more = tuple(name for name in names if name not in dataset.names)
+    sources = {picture.source for picture in dataset.pictures}
+    labelled = dict(dataset.labelled) | {source: dataset.known(source) for source in sources}
+    return replace(dataset, names=dataset.names + more, labelled=labelled)
+
+
+def check_gaps(datasets: Sequence[Dataset]) -> None:
+    """Sees to it that there is something for a teacher to label.
+
+    Raises:
+        UsageError: all classes are labelled in all pictures.
+    """
+    if not any(map(_gaps, datasets)):
+        raise UsageError(
+            "--teacher has nothing to fill: all classes are labelled in all pictures; "
+            "say by --labelled in which they aren't, or --distil dense, which asks it everywhere"
+        )
+
+
+def _gaps(dataset: Dataset) -> list[Picture]:
+    """The pictures in which not all classes are labelled."""
+    return [picture for picture in dataset.pictures if len(dataset.known(picture.source)) < len(dataset.names)]
 
 
 def _digest(pictures: Sequence[Picture]) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from engines.detections import Detections
 from engines.training.dataset import Dataset, Picture, read_dataset
-from engines.training.teacher import Teacher, softened, without_pseudo
+from engines.training.teacher import Teacher, softened, widened, without_pseudo
+from streamer.__main__ import main
 from streamer.errors import UsageError
 from tests.training.drawn import draw
 from tests.unit.networks import constant_network, rows
@@ -94,3 +95,37 @@ def test_another_teachers_labels_go_where_one_looks_itself(dataset: Dataset) -> 
     soft = replace(dataset.pictures[0], classes=np.array([1]), scores=np.array([0.5], np.float32))
     found = without_pseudo(replace(dataset, pictures=(soft, *dataset.pictures[1:])))
     assert [len(each.classes) for each in found.pictures] == [0, 1, 1, 1]
+
+
+def test_classes_of_another_data_set_are_a_gap(dataset: Dataset, file: Path, tmp_path: Path) -> None:
+    both = [replace(dataset, names=("box", "cat"), labelled={}), replace(dataset, names=("disc", "box"), labelled={})]
+    first, second = widened(both)
+
+    assert (first.names, second.names) == (("box", "cat", "disc"), ("disc", "box", "cat"))
+    assert (first.known("a"), second.known("b")) == (frozenset({0, 1}), frozenset({0, 1}))
+    taught = Teacher(file, tmp_path, 1).taught(first, lambda done, of: None)
+    assert [labels(each) for each in taught.pictures] == [[(0, 1.0), (2, 0.3)], [(1, 1.0), (2, 0.3)]] * 2
+    [alone] = widened(both[:1])
+    assert (alone.names, alone.known("a")) == (("box", "cat"), frozenset({0, 1}))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--teacher", "nowhere.onnx"], "--teacher has nothing to fill: all classes are labelled in all pictures"),
+        (["--teacher", "nowhere.onnx", "--distil", "live"], "--teacher has nothing to fill"),
+        (["--teacher", "nowhere.onnx", "--labelled", "a=box"], "nowhere.onnx"),
+        (["--teacher", "nowhere.onnx", "--distil", "dense"], "nowhere.onnx"),
+        (["--distil", "dense"], "--distil dense says how a teacher is asked; name one by --teacher"),
+        (["--distil", "live"], "--distil live says how a teacher is asked; name one by --teacher"),
+    ],
+)
+def test_a_teacher_that_would_not_be_asked_is_refused(
+    words: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = draw(tmp_path / "data", train=4, val=1)
+    assert (
+        main(["train", str(data), "--output", str(tmp_path / "out"), "--sizes", "64", "--device", "cpu", *words]) == 2
+    )
+    *_, last = capsys.readouterr().err.splitlines()
+    assert line in last
