@@ -7,6 +7,9 @@ from pathlib import Path
 
 from engines.training.picture_file import PictureFile
 
+MOST_CLASSES = 8192
+"""Of a data set, as of a network whose checkpoint is read again."""
+
 _SHOWN = 5  # lines of one kind; a folder with ten thousand empty label files is one sentence, not a screenful
 
 

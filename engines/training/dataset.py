@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.detections import Floats, Ints
-from engines.training.annotations import Entry, Listing, Mark, Problems
+from engines.training.annotations import MOST_CLASSES, Entry, Listing, Mark, Problems
 from engines.training.coco_format import find_coco, find_neighbour, read_coco
 from engines.training.packed_format import find_packed, read_packed
 from engines.training.picture_file import PictureError, PictureFile
@@ -108,7 +108,10 @@ def _list(path: Path, split: str) -> tuple[Listing, Problems]:
     for find, read in _FORMATS:
         found = find(path, split)
         if found:
-            return _whole(read, found, split, problems), problems
+            listing = _whole(read, found, split, problems)
+            if len(listing.names) > MOST_CLASSES:
+                raise UsageError(f"{listing.where}: {len(listing.names)} classes, more than {MOST_CLASSES}")
+            return listing, problems
     raise UsageError(
         f"{path}: no data set with a split {split!r}; wanted: {split}.json or annotations/instances_{split}*.json "
         f"(COCO), data.yaml or images/{split} and labels/{split} (YOLO), or pack.json (packed)"

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_LARGEST, _MOST = 8192, 16  # numbers in a network's sizes, and how many of them
+from engines.training.annotations import MOST_CLASSES
+
+_LARGEST, _MOST = MOST_CLASSES, 16  # numbers in a network's sizes, and how many of them
 _SMALLEST_SIDE, _LARGEST_SIDE = 8, 4096
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError)
 

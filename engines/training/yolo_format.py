@@ -9,7 +9,7 @@ from engines.training.yolo_names import class_names, read_yaml
 from streamer.errors import UsageError
 
 _YAML = ("data.yaml", "data.yml", "dataset.yaml")
-_MOST_CLASSES = 10_000  # that are named by their numbers
+_MOST_UNUSED = 100  # numbers of classes that nothing has, without names: a part of COCO's 80 is fine, a stray is not
 _NAMED_ALIKE = {"val": ("val", "valid", "validation")}
 
 
@@ -27,7 +27,8 @@ def read_yolo(path: Path, split: str, problems: Problems) -> Listing:
     """What the label files say, unchecked.
 
     Raises:
-        UsageError: the data.yaml lacks names or the split, or names a folder that isn't there.
+        UsageError: the data.yaml lacks names or the split, or names a folder that isn't there; or without names, a
+            class's number is far from the others.
     """
     if path.is_dir():
         folder = _folder_of(path, split)
@@ -38,12 +39,21 @@ def read_yolo(path: Path, split: str, problems: Problems) -> Listing:
         names = class_names(path, values)
         files = _pictures(_places(path, values, split))
     entries = [_entry(number, file, problems) for number, file in enumerate(files)]
-    if not names:
-        highest = max((mark.number for entry in entries for mark in entry.marks), default=-1)
-        if highest >= _MOST_CLASSES:
-            raise UsageError(f"{path}: class {highest} in a label file, and no names; write them into data.yaml")
-        names = tuple(f"class {number}" for number in range(highest + 1))
-    return Listing(names, tuple(entries), path)
+    return Listing(names or _numbered(entries), tuple(entries), path)
+
+
+def _numbered(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Names for the classes up to the highest number in the labels.
+
+    Raises:
+        UsageError: that number is far from the others, and would make classes that nothing has.
+    """
+    marks = {mark.number: mark for entry in entries for mark in entry.marks if mark.number >= 0}
+    highest = max(marks, default=-1)
+    if highest + 1 - len(marks) > _MOST_UNUSED:
+        line = f"class {highest}, but {len(marks)} classes are used, and none has a name"
+        raise UsageError(f"{marks[highest].where}: {line}; mend it, or write names into data.yaml")
+    return tuple(f"class {number}" for number in range(highest + 1))
 
 
 def _folder_of(path: Path, split: str) -> Path | None:

@@ -177,6 +177,10 @@ def test_many_faults_of_a_kind_are_a_few_lines(tmp_path: Path) -> None:
         (lambda top: [coco(top), (top / "annotations").mkdir(),
                       (top / "annotations/instances_train.json").write_text("{}")], "name one of them"),
         (lambda top: (top / "pack.json").write_text("{}"), "not an index of packed pictures"),
+        (lambda top: yolo(top, {"a": "0 .5 .5 1 1"}, f"names: [{','.join(map(str, range(8193)))}]"),
+         "data.yaml: 8193 classes, more than 8192"),
+        (lambda top: (yolo(top, {"a": "0 .5 .5 1 1\n7 .5 .5 1 1\n9999 .5 .5 1 1"}) / "data.yaml").unlink(),
+         "a.txt:3: class 9999, but 3 classes are used, and none has a name; mend it, or write names into data.yaml"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_used_at_all_ends_in_one_line(
@@ -286,6 +290,8 @@ def test_ways_to_write_names(tmp_path: Path, names: str) -> None:
 def test_yolo_folders_without_a_data_yaml(tmp_path: Path) -> None:
     (yolo(tmp_path, {"a": "1 .5 .5 .1 .1"}) / "data.yaml").unlink()
     assert read_dataset(tmp_path, "train").names == ("class 0", "class 1")
+    (tmp_path / "labels" / "train" / "a.txt").write_text("0 .5 .5 .1 .1\n79 .5 .5 .1 .1\n-1 .5 .5 .1 .1")
+    assert read_dataset(tmp_path, "train").names == tuple(f"class {number}" for number in range(80))
     (tmp_path / "classes.txt").write_text("person\ncar\n")
     assert read_dataset(tmp_path, "train").names == ("person", "car")
 
