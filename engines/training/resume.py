@@ -1,11 +1,15 @@
 """Whether a training in an output folder is the one that is asked for, so that it goes on."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamer.errors import UsageError
+
+if TYPE_CHECKING:
+    from engines.training.checkpoint import Checkpoint
+    from engines.training.classify.checkpoint import ClassifierCheckpoint
 
 # How a training is run, not what it learns: they may change when it goes on.
 _FREE = ("version", "command", "output", "pack", "device", "threads", "max_minutes", "validate_every", "run")
@@ -37,6 +41,30 @@ def check_same(folder: Path, training: Mapping[str, Any], wanted: Mapping[str, o
         )
     if training["epoch"] >= epochs:
         raise UsageError(f"{folder} holds this training, finished; name another --output, or delete the folder")
+
+
+def check_data(
+    folder: Path, checkpoint: "Checkpoint | ClassifierCheckpoint", names: Sequence[str], pictures: int
+) -> str:
+    """Sees to it that the data are of the classes, in their order, that the training in the folder is of.
+
+    names, pictures: of the data there are now. Returns a line if there are more or fewer pictures than there were, or
+    "": what is learnt from them then isn't what it would have been, but nothing is wrong with it.
+
+    Raises:
+        UsageError: the classes are others.
+    """
+    if checkpoint.names != tuple(names):
+        raise UsageError(
+            f"{folder} holds a training of {_classes(checkpoint.names)}, the data have {_classes(names)}; "
+            f"name another --output, with --init {folder / 'last.pt'} to keep what was learnt of those that stay"
+        )
+    before = (checkpoint.training or {}).get("pictures", pictures)
+    return "" if before == pictures else f"{folder}: the training began on {before} pictures, now there are {pictures}"
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f"{len(names)} classes ({', '.join(names):.200})"
 
 
 def _plain(value: object) -> str | int | float:

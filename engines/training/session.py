@@ -20,7 +20,7 @@ from engines.training.distillation import Distillation
 from engines.training.network import Network
 from engines.training.progress import Progress
 from engines.training.report import write_report
-from engines.training.resume import check_same, told
+from engines.training.resume import check_data, check_same, told
 from engines.training.schedule import Schedule
 from engines.training.start import first_network
 from engines.training.teacher import Teacher, check_gaps, widened, without_pseudo
@@ -70,6 +70,8 @@ def train(arguments: argparse.Namespace) -> None:
         progress.note(problem)
     distil = _distil(arguments, batches.names, device)
     if unfinished:
+        if line := check_data(folder, unfinished, batches.names, len(batches.pictures)):
+            progress.note(line)
         state = resumed_state(unfinished, device, distil)
     else:
         state = new_state(first_network(arguments.init, batches.names), device, distil)

@@ -175,6 +175,7 @@ class Trainer:
             "epoch": state.epoch,
             "step": state.step,
             "history": state.history,
+            "pictures": len(self._batches.pictures),
             "arguments": dict(self._settings.arguments),
         }
         save_checkpoint(self._settings.folder / LAST, self._checkpoint(training))

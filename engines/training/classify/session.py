@@ -21,7 +21,7 @@ from engines.training.classify.report import write_report
 from engines.training.classify.trainer import Settings, State, Trainer, new_state, resumed_state
 from engines.training.device import chosen_device
 from engines.training.progress import Progress
-from engines.training.resume import check_same, told
+from engines.training.resume import check_data, check_same, told
 from engines.training.schedule import Schedule
 from engines.training.trainer import BEST, LAST
 
@@ -51,6 +51,8 @@ def train(arguments: argparse.Namespace) -> None:
         progress.note(problem)
     if not len(measured):
         progress.note(f"{arguments.datasets[0]}: no picture to measure on: the training goes without")
+    if unfinished and (line := check_data(folder, unfinished, learnt.names, len(learnt))):
+        progress.note(line)
     state = resumed_state(unfinished, device) if unfinished else new_state(_network(arguments, learnt.names), device)
     if unfinished:
         progress.note(f"{folder}: going on after {state.epoch} epochs and {state.step} batches")

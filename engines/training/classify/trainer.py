@@ -160,6 +160,7 @@ class Trainer:
             "epoch": state.epoch,
             "step": state.step,
             "history": state.history,
+            "pictures": len(self._pictures),
             "arguments": dict(self._settings.arguments),
         }
         save_classifier(self._settings.folder / LAST, self._checkpoint(training))
