@@ -23,7 +23,7 @@ def of_sources(dataset: "Dataset", sources: Sequence[str]) -> "Dataset":
     present = {picture.source for picture in dataset.pictures}
     for source in sources:
         if source not in present:
-            told = ", ".join(sorted(filter(None, present))) or "none, its pictures don't tell theirs"
+            told = ", ".join(sorted(filter(None, present)))
             raise UsageError(f"no picture is from source {source!r}; the data set has: {told}")
     chosen = tuple(picture for picture in dataset.pictures if not sources or picture.source in sources)
     return replace(dataset, pictures=chosen)

@@ -209,5 +209,5 @@ def _turns(pictures: Sequence[Picture], wanted: Augmentation) -> Floats:
 def _check_sources(named: Sequence[str], sources: Sequence[str]) -> None:
     unknown = set(named) - set(sources)
     if unknown:
-        told = ", ".join(sorted(set(filter(None, sources)))) or "the data name no sources"
+        told = ", ".join(sorted(set(filter(None, sources))))
         raise UsageError(f"no picture is from source {min(unknown)!r}; there are: {told}")

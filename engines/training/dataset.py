@@ -1,7 +1,8 @@
 """A labelled set of pictures, read from any of the formats that we know and checked."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from streamer.errors import UsageError
 
 _TOLERANCE = 1.0  # pixels that a box may reach out of its picture before it is worth a line: rounding
 _SMALLEST = 0.5  # pixels: a box thinner than this within its picture has nothing to learn from
+_INNER = {"annotations", "train", "val", "valid", "validation", "test"}  # folders within a data set that hold its file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +31,7 @@ class Picture:
     classes: int64 (N,), index into the data set's names.
     scores: float32 (N,): 1.0 for a hand label, a teacher's score where an annotation has "pseudo".
     crowd: bool (N,): many objects in one box, or one that evaluation leaves out.
-    source: where the picture is from, "" if not told.
+    source: where the picture is from; of a data set that doesn't tell, the name of its folder.
     number: COCO's image id, or a running number.
     """
 
@@ -73,6 +75,7 @@ def read_dataset(path: Path, split: str, labelled: Mapping[str, Sequence[str]] |
         UsageError: there is no such data set or split, it can't be read, or no picture in it can be used.
     """
     listing, problems = _list(path, split)
+    listing = _with_sources(listing, path, split)
     certain = dict(listing.labelled) | {source: _numbers(listing, names) for source, names in (labelled or {}).items()}
     pictures = [picture for entry in listing.entries if (picture := _picture(entry, listing, problems))]
     if not pictures:
@@ -133,6 +136,18 @@ def _whole(read: Reader, path: Path, split: str, problems: Problems) -> Listing:
         OSError,
     ) as error:
         raise UsageError(f"{path}: damaged, or not quite in its format: {error!r:.200}") from None
+
+
+def _with_sources(listing: Listing, path: Path, split: str) -> Listing:
+    """The same, with a source of its folder's name if it tells none: options by source are for such data sets, too."""
+    if any(entry.source for entry in listing.entries):
+        return listing
+    folder = Path(os.path.abspath(path))
+    if path.is_file():
+        folder = folder.parent
+        if folder.name in _INNER | {split}:
+            folder = folder.parent
+    return replace(listing, entries=tuple(replace(entry, source=folder.name) for entry in listing.entries))
 
 
 def _numbers(listing: Listing, names: Sequence[str]) -> frozenset[int]:
@@ -213,5 +228,5 @@ def _look_for_gaps(
     sources = {picture.source for picture in pictures}
     for source in labelled:
         if source not in sources:
-            told = ", ".join(sorted(filter(None, sources))) or "no sources are told"
+            told = ", ".join(sorted(filter(None, sources)))
             problems.add("sources without pictures", f"{listing.where}: no picture is from {source!r} ({told})")

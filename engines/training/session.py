@@ -154,7 +154,7 @@ def _check_sources(labelled: Sequence[tuple[str, Sequence[str]]], datasets: Sequ
     sources = {picture.source for dataset in datasets for picture in dataset.pictures}
     unknown = sorted({source for source, _ in labelled} - sources)
     if unknown:
-        told = ", ".join(sorted(filter(None, sources))) or "the data name no sources"
+        told = ", ".join(sorted(filter(None, sources)))
         raise UsageError(f"--labelled {unknown[0]}: no picture is from that source; there are: {told}")
 
 

@@ -232,6 +232,35 @@ def test_wrong_names_in_labelled(tmp_path: Path) -> None:
     assert "no picture is from 'c' (a, b)" in read_dataset(tmp_path, "train", {"c": ["car"]}).problems[0]
 
 
+def _without_sources(content: dict[str, Any], folder: Path) -> None:
+    for image in content["images"]:
+        del image["source"]
+
+
+@pytest.mark.parametrize("named", ["web", "web/train.json", "web/annotations/any.json", "web/train/any.json"])
+def test_pictures_without_a_source_are_from_their_folder(tmp_path: Path, named: str) -> None:
+    folder = coco(tmp_path / "web", _without_sources)
+    if named.endswith(".json"):
+        (tmp_path / named).parent.mkdir(exist_ok=True)
+        (folder / "train.json").rename(tmp_path / named)
+
+    dataset = read_dataset(tmp_path / named, "train", {"web": ["person"]})
+    assert {picture.source for picture in dataset.pictures} == {"web"}
+    assert (dataset.known("web"), dataset.problems) == ({0}, ())
+
+
+def test_where_some_pictures_have_a_source_the_others_have_none(tmp_path: Path) -> None:
+    dataset = read_dataset(coco(tmp_path, lambda content, _: content["images"][2].pop("source")), "train")
+    assert [picture.source for picture in dataset.pictures] == ["a", "b", ""]
+
+
+def test_yolo_folders_are_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = yolo(tmp_path / "web", {"a": "1 .5 .5 .1 .1"})
+    monkeypatch.chdir(folder)
+    for path in (folder, Path(), Path("data.yaml")):
+        assert read_dataset(path, "train").pictures[0].source == "web"
+
+
 @pytest.mark.parametrize(
     ("text", "boxes", "classes", "scores"),
     [
