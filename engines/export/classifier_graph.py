@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper
 from torch import nn
 
-from engines.export.detector_graph import IMAGE, IR_VERSION, OPSET, OUTPUT
+from engines.export.detector_graph import IMAGE, IR_VERSION, OPEN, OPSET, OUTPUT
 from engines.export.layers import GraphWriter, write_layers
 
 
@@ -23,7 +23,7 @@ def classifier_model(network: nn.Module, classes: int, size: int, batch: int, pr
     writer = GraphWriter()
     [logits] = write_layers(network, IMAGE, writer)
     writer.node("Softmax", [logits], OUTPUT, axis=1)
-    pictures = batch or "batch"
+    pictures = batch or OPEN
     graph = helper.make_graph(
         writer.nodes,
         "classifier",

@@ -16,6 +16,9 @@ from engines.training.network import LARGEST_DISTANCE, STRIDES, anchors
 OPSET = 17
 IR_VERSION = 8  # that of opset 17's time: readers of 2022 and later take it
 IMAGE, OUTPUT = "images", "output0"  # the names that Ultralytics gives
+# Any number of pictures, by a dimension without a name: from a name Ultralytics gathers that height and width are open,
+# too, and fills pictures up to the next multiple of 32 only.
+OPEN = None
 
 
 def detector_model(network: nn.Module, classes: int, size: int, batch: int, properties: Mapping[str, str]) -> Any:
@@ -33,7 +36,7 @@ def detector_model(network: nn.Module, classes: int, size: int, batch: int, prop
     writer = GraphWriter()
     levels = write_layers(network, IMAGE, writer)
     _boxes(levels, classes, size, writer)
-    pictures = batch or "batch"
+    pictures = batch or OPEN
     count = sum((size // stride) ** 2 for stride in STRIDES)
     graph = helper.make_graph(
         writer.nodes,

@@ -33,7 +33,8 @@ def metadata(
         "batch": str(batch or 1),
         "imgsz": str([size, size]),
         "names": str(dict(enumerate(names))),
-        "args": str({"batch": batch or 1, "dynamic": not batch, "half": False, "int8": False, "nms": False}),
+        # "dynamic" would be: of any height and width, too.
+        "args": str({"batch": batch or 1, "dynamic": False, "half": False, "int8": False, "nms": False}),
         "channels": "3",
     }
     return {**found, "end2end": "False"} if task == "detect" else found

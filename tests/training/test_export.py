@@ -69,6 +69,14 @@ def test_says_what_ultralytics_files_say(checkpoint: Path, tmp_path: Path) -> No
     assert ast.literal_eval(said["args"])["nms"] is False
 
 
+def test_any_number_of_pictures_but_no_other_size(checkpoint: Path, tmp_path: Path) -> None:
+    """A named dimension would tell Ultralytics that height and width are open as well."""
+    assert export(checkpoint, tmp_path / "m.onnx", "--batch", "0") == 0
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == [None, 3, 96, 96]
+    assert session.get_outputs()[0].shape == [None, 6, 189]
+
+
 def test_half_of_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
     assert export(checkpoint, tmp_path / "m.onnx", "--precision", "fp16") == 0
     file = read_onnx(tmp_path / "m.onnx")
