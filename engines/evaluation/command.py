@@ -70,10 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
         found = evaluate(candidates, dataset, one_more)
     for note in dict.fromkeys(note for each in found for note in each.notes):
         print(note, file=sys.stderr)
-    if arguments.json:
-        _write(arguments.json, to_json(found, str(arguments.dataset), arguments.split, arguments.threads))
     if arguments.json != "-":
         print(table(found))
+    if arguments.json:  # behind the table: minutes of work are shown, also where it can't be written
+        _write(arguments.json, to_json(found, str(arguments.dataset), arguments.split, arguments.threads))
     return 0
 
 
@@ -118,15 +118,17 @@ def _run_classifier(arguments: argparse.Namespace) -> int:
         classifier.close()
     for note in found.notes:
         print(note, file=sys.stderr)
+    if arguments.json != "-":
+        print(classification_table(found))
     if arguments.json:
         content = classification_json(found, str(arguments.dataset), arguments.split, arguments.threads)
         _write(arguments.json, content)
-    if arguments.json != "-":
-        print(classification_table(found))
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    import os
+
     from streamer.errors import UsageError
 
     for name in ("limit", "threads"):
@@ -137,6 +139,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--compare-engine says what runs the file of --compare; name that too")
     if arguments.json and arguments.json != "-" and not Path(arguments.json).absolute().parent.is_dir():
         raise UsageError(f"--json {arguments.json}: no such folder")
+    if arguments.json and os.path.isdir(arguments.json):
+        raise UsageError(f"--json {arguments.json} is a folder; name a file in it")
 
 
 def _dataset(arguments: argparse.Namespace) -> "Dataset":

@@ -124,6 +124,13 @@ def test_json_into_a_file(good: Path, dataset: Path, tmp_path: Path, capsys: pyt
     assert json.loads((tmp_path / "f.json").read_text())["AP50"] == pytest.approx(1)
 
 
+def test_what_can_not_be_written_is_shown(good: Path, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(good), str(dataset), "--json", "/dev/full"]) == 2
+    said = capsys.readouterr()
+    assert "mean" in said.out
+    assert said.err.splitlines()[-1].startswith("streamer evaluate: --json /dev/full: can't be written: No space")
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -139,7 +146,7 @@ def test_json_into_a_file(good: Path, dataset: Path, tmp_path: Path, capsys: pyt
         (["good.onnx", "set", "--compare-engine", "openvino"], "name that too"),
         (["good.onnx", "set", "--compare", "none.onnx"], "none.onnx: no such file"),
         (["good.onnx", "set", "--json", "no/f.json"], "--json no/f.json: no such folder"),
-        (["good.onnx", "set", "--json", "set"], "--json set: can't be written"),
+        (["good.onnx", "set", "--json", "set"], "--json set is a folder; name a file in it"),
         (["foreign.onnx", "set"], "foreign.onnx finds fox, owl and the pictures are labelled for cat, dog: no class"),
     ],
 )
