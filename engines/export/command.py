@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamer.models import model_path
+
 if TYPE_CHECKING:
     from engines.training.dataset import Dataset
 
@@ -18,7 +20,10 @@ EXAMPLES = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="checkpoint of `streamer train`, or ONNX file")
+    parser.add_argument(
+        "model", type=model_path, metavar="MODEL",
+        help="checkpoint of `streamer train`, or ONNX file, or the name of a shipped one: street",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="ONNX file to write")
     parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="default: fp32")
     parser.add_argument("--measure", type=Path, metavar="DATASET", help="compare before and after on its val pictures")
@@ -27,10 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", default="onnxruntime", metavar="NAME", help="what it is measured in (default: onnxruntime)"
     )
+    parser.add_argument(
+        "--license",
+        metavar="NAME",
+        help="of the weights, for the metadata (default: as an ONNX file says, or not stated)",
+    )
     checkpoint = parser.add_argument_group("from a checkpoint")
     checkpoint.add_argument("--size", type=int, metavar="N", help="side of the input (default: as it was trained)")
     checkpoint.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per inference; 0: any (1)")
-    checkpoint.add_argument("--license", default="not stated", metavar="NAME", help="of the weights, for the metadata")
     integers = parser.add_argument_group("to int8")
     integers.add_argument("--calibrate", type=Path, metavar="DATASET", help="pictures like those of the service")
     integers.add_argument("--calibrate-split", default="train", metavar="NAME", help="part of it (default: train)")
@@ -113,8 +122,8 @@ def _source(arguments: argparse.Namespace) -> Any:
     from engines.export.sources import Shape, from_checkpoint, from_onnx
 
     if _is_onnx(arguments.model):
-        return from_onnx(arguments.model)
-    return from_checkpoint(arguments.model, Shape(arguments.size, arguments.batch, arguments.license))
+        return from_onnx(arguments.model, arguments.license)
+    return from_checkpoint(arguments.model, Shape(arguments.size, arguments.batch, arguments.license or "not stated"))
 
 
 def _changed(arguments: argparse.Namespace, model: Any, test: "Dataset | None") -> Any:

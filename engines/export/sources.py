@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onnx import helper
+
 from engines.export.graph_reading import load_model
 from engines.onnx_file import read_onnx
 from streamer.errors import ModelError, UsageError
@@ -62,14 +64,14 @@ def _classifier(path: Path, shape: Shape) -> Any:
 
 
 def _size(shape: Shape, trained: int) -> int:
-    size = shape.size or trained
+    size = trained if shape.size is None else shape.size
     if size < _STRIDE or size % _STRIDE:
         raise UsageError(f"--size {size}: give a multiple of {_STRIDE}")
     return size
 
 
-def from_onnx(path: Path) -> Any:
-    """The model in an ONNX file, float32.
+def from_onnx(path: Path, license_name: str | None = None) -> Any:
+    """The model in an ONNX file, float32. license_name: of the weights; None: as the file says.
 
     Raises:
         ModelError: it can't be read, or isn't in float32.
@@ -77,4 +79,8 @@ def from_onnx(path: Path) -> Any:
     precision = read_onnx(path).precision
     if precision != "fp32":
         raise ModelError(f"{path}: it is in {precision} already; start from the file in fp32")
-    return load_model(path)
+    model = load_model(path)
+    if license_name:
+        properties = {each.key: each.value for each in model.metadata_props}
+        helper.set_model_props(model, {**properties, "license": license_name})
+    return model

@@ -18,7 +18,7 @@ from streamer.errors import ModelError
 FORMAT = "streamer detector 1"
 _OURS = "streamer "
 # What torch's unpickler raises in a file that is not its own.
-_FOREIGN = (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, AttributeError, IndexError)
+_FOREIGN = (RuntimeError, EOFError, KeyError, ValueError, AttributeError, IndexError)
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
@@ -122,6 +122,8 @@ def read_content(path: Path, device: torch.device | str = "cpu") -> dict[str, An
         content = torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
         raise ModelError(f"{path}: can't be read: {error.strerror}; name a checkpoint of `streamer train`") from None
+    except pickle.UnpicklingError:  # torch advises to load it without any check; nobody should
+        raise ModelError(f"{path}: not a checkpoint of `streamer train`, or damaged") from None
     except _FOREIGN as error:
         raise ModelError(f"{path}: not a checkpoint of `streamer train`, or damaged: {_first_line(error)}") from None
     if not isinstance(content, dict) or not str(content.get("format")).startswith(_OURS):

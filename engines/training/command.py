@@ -2,9 +2,14 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamer.errors import UsageError
+
+if TYPE_CHECKING:
+    from engines.training.dataset import Dataset
 
 HELP = "train a detector or a classifier on labelled pictures"
 EXAMPLES = (
@@ -132,16 +137,30 @@ def _check_classify(arguments: argparse.Namespace) -> None:
 
 def _pack(arguments: argparse.Namespace) -> int:
     """One packed data set per given one, in a folder of its name."""
-    from engines.training.dataset import read_dataset
     from engines.training.packing import pack_dataset
 
-    for path in arguments.datasets:
+    # All are read before any is written: one that can't be read leaves no half of the others behind.
+    for path, parts in [(path, _to_pack(path, arguments)) for path in arguments.datasets]:
         folder = arguments.pack / path.name
-        for split in (arguments.split, arguments.val):
-            dataset = read_dataset(path, split, dict(arguments.labelled))
+        for split, dataset in parts.items():
             pieces = pack_dataset(dataset, folder, split)
             print(f"{folder}: {split}, {len(dataset.pictures)} pictures in {len(pieces)} pieces")
     return 0
+
+
+def _to_pack(path: Path, arguments: argparse.Namespace) -> "dict[str, Dataset]":
+    """Its split that is learnt from, and that which is measured on, if it has one; says what is wrong with them."""
+    from engines.training.dataset import read_dataset
+
+    labelled = dict(arguments.labelled)
+    parts = {arguments.split: read_dataset(path, arguments.split, labelled)}
+    try:
+        parts[arguments.val] = read_dataset(path, arguments.val, labelled)
+    except UsageError as error:
+        print(f"{error}: packed without it", file=sys.stderr)
+    for problem in (problem for dataset in parts.values() for problem in dataset.problems):
+        print(problem, file=sys.stderr)
+    return parts
 
 
 def _weights(text: str) -> Path:

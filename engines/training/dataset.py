@@ -224,7 +224,8 @@ def _look_for_gaps(
     present = np.bincount(np.concatenate([picture.classes for picture in pictures]), minlength=len(listing.names))
     for name, count in zip(listing.names, present, strict=True):
         if not count:
-            problems.add("classes that no picture has", f"{listing.where}: no picture has a {name}: it can't be learnt")
+            line = f"{listing.where}: no picture has a {name}: it is neither learnt nor measured"
+            problems.add("classes that no picture has", line)
     sources = {picture.source for picture in pictures}
     for source in labelled:
         if source not in sources:

@@ -89,8 +89,10 @@ def test_half_of_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
     [
         (["c.pt", "--size", "100"], "--size 100: give a multiple of 32"),
         (["c.pt", "--size", "-32"], "--size -32: give a multiple of 32"),
+        (["c.pt", "--size", "0"], "--size 0: give a multiple of 32"),
         (["none.pt"], "none.pt: can't be read: No such file or directory"),
-        (["bad.pt"], "bad.pt: not a checkpoint of `streamer train`, or damaged"),
+        (["bad.pt"], "bad.pt: not a checkpoint of `streamer train`, or damaged\n"),
+        (["foreign.pt"], "foreign.pt: not a checkpoint of `streamer train`, or damaged\n"),
         (["c.pt", "--batch", "-1"], "--batch is -1; give at least 0"),
     ],
 )
@@ -103,6 +105,7 @@ def test_mistakes(
 ) -> None:
     monkeypatch.chdir(checkpoint.parent)
     Path("bad.pt").write_bytes(b"nothing")
+    torch.save(nn.ReLU(), "foreign.pt")
     assert main(["export", *words, "--output", "o.onnx"]) == 2
     assert complaint in capsys.readouterr().err
 

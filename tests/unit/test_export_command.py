@@ -63,6 +63,20 @@ def test_16_bits(model: Path, dataset: Path, tmp_path: Path, capsys: pytest.Capt
     assert [each.data_type for each in onnx.load(output).graph.initializer if "first_w" in each.name] == [10]
 
 
+def test_a_shipped_one_by_its_name_under_its_license_or_another(tmp_path: Path) -> None:
+    output = tmp_path / "half.onnx"
+    for words, said in ((), "CC-BY-4.0"), (("--license", "MIT"), "MIT"):
+        assert export(Path("street"), output, "--precision", "fp16", *words) == 0
+        assert read_onnx(output).metadata["license"] == said
+
+
+def test_a_license_for_a_file_that_states_none(model: Path, tmp_path: Path) -> None:
+    assert export(model, tmp_path / "half.onnx", "--precision", "fp16", "--license", "MIT") == 0
+    found = read_onnx(tmp_path / "half.onnx").metadata
+    assert found["license"] == "MIT"
+    assert found["names"] == read_onnx(model).metadata["names"]
+
+
 def test_without_pictures_nothing_is_measured(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert export(model, tmp_path / "half.onnx", "--precision", "fp16") == 0
     assert len(capsys.readouterr().out.splitlines()) == 1

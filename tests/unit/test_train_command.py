@@ -23,6 +23,26 @@ def test_packed_data_sets_are_read_as_they_were(tmp_path: Path, capsys: pytest.C
     assert "is packed there already" in capsys.readouterr().err
 
 
+def test_what_is_wrong_with_packed_data_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = draw(tmp_path / "shapes")
+    (folder / "val.json").unlink()
+    (folder / "images" / "val").rename(tmp_path / "elsewhere")
+    (folder / "images" / "train" / "0.png").unlink()
+    assert main(["train", str(folder), "--pack", str(tmp_path / "carried")]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1
+    without, problem = said.err.splitlines()
+    assert without.endswith(": packed without it")
+    assert "no data set with a split 'val'" in without
+    assert problem.endswith("0.png is missing: left out")
+
+
+def test_a_data_set_that_can_not_be_read_leaves_nothing_packed(tmp_path: Path) -> None:
+    words = [str(draw(tmp_path / "shapes")), str(tmp_path / "nowhere")]
+    assert main(["train", *words, "--pack", str(tmp_path / "carried")]) == 2
+    assert not (tmp_path / "carried").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
