@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     model = _source(arguments)
     _check_task(arguments, model)
-    test = _dataset(_measured_on(arguments), arguments.split)
+    test = _test(arguments)
     if test and arguments.limit:
         test = at_most(test, arguments.limit)
     changed = _changed(arguments, model, test)
@@ -82,8 +82,6 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--size and --batch are for checkpoints; in {arguments.model} they are fixed")
     if from_onnx and arguments.precision == "fp32":
         raise UsageError(f"{arguments.model} is an ONNX file already; say --precision fp16 or int8")
-    if arguments.precision == "int8" and not arguments.calibrate:
-        raise UsageError("int8 is calibrated on pictures like those of the service; name some by --calibrate")
     if arguments.precision != "int8" and arguments.calibrate:
         raise UsageError(f"--calibrate is for --precision int8, this is {arguments.precision}; or say --measure")
     for name, least in {"batch": 0, "pictures": 1, "loss": 0, "limit": 1}.items():
@@ -98,9 +96,12 @@ def _check_task(arguments: argparse.Namespace, model: Any) -> None:
     from streamer.errors import UsageError
 
     classifier = any(each.key == "task" and each.value == "classify" for each in model.metadata_props)
-    if classifier and (arguments.measure or arguments.calibrate):
-        name = "measure" if arguments.measure else "calibrate"
-        raise UsageError(f"--{name} is for detectors; `streamer evaluate` measures a classifier")
+    if classifier and arguments.precision == "int8":
+        raise UsageError(f"int8 is for detectors, and {arguments.model} is a classifier; fp16 is for both")
+    if classifier and arguments.measure:
+        raise UsageError("--measure is for detectors; `streamer evaluate` measures a classifier")
+    if arguments.precision == "int8" and not arguments.calibrate:
+        raise UsageError("int8 is calibrated on pictures like those of the service; name some by --calibrate")
 
 
 def _check_output(arguments: argparse.Namespace) -> None:
@@ -146,18 +147,18 @@ def _changed(arguments: argparse.Namespace, model: Any, test: "Dataset | None") 
     return found.model
 
 
-def _measured_on(arguments: argparse.Namespace) -> Path | None:
-    """What is named for that, or what belongs to the pictures of the calibration."""
+def _test(arguments: argparse.Namespace) -> "Dataset | None":
+    """What is measured on, if something is: what is named for it, or what belongs to the pictures of the calibration."""
     from engines.training.dataset import place_of
     from streamer.errors import UsageError
 
-    named: Path | None = arguments.measure
-    if named or not arguments.calibrate:
-        return named
     try:
-        return place_of(arguments.calibrate, arguments.split)
+        place = arguments.measure
+        if not place and arguments.calibrate:
+            place = place_of(arguments.calibrate, arguments.split)
+        return _dataset(place, arguments.split)
     except UsageError as error:
-        raise UsageError(f"{error}; name pictures to measure on by --measure") from None
+        raise UsageError(f"{error}; what is measured on is named by --measure and --split") from None
 
 
 def _dataset(path: Path | None, split: str) -> "Dataset | None":

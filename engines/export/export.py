@@ -2,7 +2,7 @@
 
 import ast
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,15 +44,28 @@ def in_integers(model: Any, calibration: Calibration, say: Callable[[str], None]
 
     Raises:
         ModelError: too much is lost, or there is nothing to quantise.
+        UsageError: there is nothing to measure the loss by.
     """
+    detector = opened(model)
+    _check_objects(calibration.test, detector.model.classes)
 
     def judge(candidate: Any) -> float:
         [found] = measured([candidate], [""], calibration.test, calibration.engine, timed=0)
         return found.AP50
 
-    batches = CalibrationBatches(opened(model), calibration.dataset, calibration.pictures)
+    batches = CalibrationBatches(detector, calibration.dataset, calibration.pictures)
     found = to_integers(model, batches, judge, calibration.allowed, say)
     return Quantised(_marked(found.model, "int8"), found.layers, found.left_alone, found.lost)
+
+
+def _check_objects(test: "Dataset", classes: Sequence[str]) -> None:
+    shared = {number for number, name in enumerate(test.names) if name in classes}
+    labels = ((test.known(picture.source), picture.classes[~picture.crowd].tolist()) for picture in test.pictures)
+    if shared and not any(shared & known & set(kinds) for known, kinds in labels):
+        raise UsageError(
+            "int8: no object of the model's classes in the pictures that are measured on, so no AP50 to tell by which "
+            "layers stand 8 bits; name labelled ones by --measure, or another part by --split"
+        )
 
 
 def write(model: Any, path: Path) -> None:

@@ -1,6 +1,7 @@
 """`streamer export` of ONNX files; that of checkpoints is in tests/training."""
 
 import ast
+import json
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from engines.onnx_file import read_onnx
 from streamer.__main__ import main
 from tests.unit.convolutions import convolutional
 from tests.unit.labelled_pictures import labelled_pictures
+from tests.unit.networks import constant_network
 
 pytest.importorskip("pycocotools")
 
@@ -98,7 +100,11 @@ def test_without_pictures_nothing_is_measured(model: Path, tmp_path: Path, capsy
         (["m.onnx", "--precision", "int8", "--calibrate", "set", "--split", "test"], "no data set with a split 'test'"),
         (
             ["m.onnx", "--precision", "int8", "--calibrate", "set/val.json"],
-            "no other file beside it is called 'val'; name pictures to measure on by --measure",
+            "no other file beside it is called 'val'; what is measured on is named by --measure and --split",
+        ),
+        (
+            ["m.onnx", "--precision", "int8", "--calibrate", "set", "--split", "test"],
+            "what is measured on is named by --measure and --split",
         ),
         (["none.onnx", "--precision", "fp16"], "none.onnx: no such file"),
         (["bad.onnx", "--precision", "fp16"], "bad.onnx: this is not an ONNX file"),
@@ -127,6 +133,26 @@ def test_mistakes(
     assert last.startswith("streamer export: ")
     assert complaint in last
     assert not (tmp_path / "o.onnx").exists()
+
+
+@pytest.mark.parametrize("objects", [[], [{"image_id": 0, "category_id": 0, "bbox": [1, 1, 9, 9], "iscrowd": 1}]])
+def test_8_bits_without_objects_to_measure_by(
+    objects: list[dict[str, object]], model: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((dataset / "val.json").read_text())
+    (dataset / "val.json").write_text(json.dumps(content | {"annotations": objects}))
+    assert export(model, tmp_path / "o.onnx", "--precision", "int8", "--calibrate", dataset) == 2
+    *problems, last = capsys.readouterr().err.splitlines()
+    assert "no object of the model's classes in the pictures that are measured on" in last
+    assert not any("lost" in line for line in problems)
+
+
+def test_8_bits_are_not_for_classifiers(tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = constant_network(tmp_path / "c.onnx", {"output0": np.ones((1, 2))}, (1, 3, 64, 64), {"task": "classify"})
+    for words in ([], ["--calibrate", dataset]):
+        assert export(path, tmp_path / "o.onnx", "--precision", "int8", *words) == 2
+        said = capsys.readouterr().err
+        assert said == f"streamer export: int8 is for detectors, and {path} is a classifier; fp16 is for both\n"
 
 
 def test_a_loss_that_is_too_large(
