@@ -67,6 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
         both = [changed] if arguments.precision == "fp32" else [changed, model]
         names = [str(arguments.output), f"{arguments.model} in fp32"][: len(both)]
         print(table(measured(both, names, test, arguments.engine)))
+    elif arguments.precision != "fp32":
+        measure = "`streamer evaluate` does that" if _is_classifier(model) else "--measure DATASET does that"
+        print(f"what was lost is not measured; {measure}")
     return 0
 
 
@@ -95,13 +98,17 @@ def _check_task(arguments: argparse.Namespace, model: Any) -> None:
     """What is measured here, and 8 bits, which are chosen by what is measured, are for detectors."""
     from streamer.errors import UsageError
 
-    classifier = any(each.key == "task" and each.value == "classify" for each in model.metadata_props)
+    classifier = _is_classifier(model)
     if classifier and arguments.precision == "int8":
         raise UsageError(f"int8 is for detectors, and {arguments.model} is a classifier; fp16 is for both")
     if classifier and arguments.measure:
         raise UsageError("--measure is for detectors; `streamer evaluate` measures a classifier")
     if arguments.precision == "int8" and not arguments.calibrate:
         raise UsageError("int8 is calibrated on pictures like those of the service; name some by --calibrate")
+
+
+def _is_classifier(model: Any) -> bool:
+    return any(each.key == "task" and each.value == "classify" for each in model.metadata_props)
 
 
 def _check_output(arguments: argparse.Namespace) -> None:
@@ -148,7 +155,7 @@ def _changed(arguments: argparse.Namespace, model: Any, test: "Dataset | None") 
 
 
 def _test(arguments: argparse.Namespace) -> "Dataset | None":
-    """What is measured on, if something is: what is named for it, or what belongs to the pictures of the calibration."""
+    """What is measured on, if something is: what is named for it, or what belongs to the calibration's pictures."""
     from engines.training.dataset import place_of
     from streamer.errors import UsageError
 

@@ -79,9 +79,17 @@ def test_a_license_for_a_file_that_states_none(model: Path, tmp_path: Path) -> N
     assert found["names"] == read_onnx(model).metadata["names"]
 
 
-def test_without_pictures_nothing_is_measured(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("task", "measure"), [("detect", "--measure DATASET"), ("classify", "`streamer evaluate`")])
+def test_without_pictures_nothing_is_measured_and_a_line_says_so(
+    task: str, measure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = convolutional(tmp_path / "m.onnx")
+    content = onnx.load(model)
+    onnx.helper.set_model_props(content, {"task": task})
+    onnx.save(content, model)
     assert export(model, tmp_path / "half.onnx", "--precision", "fp16") == 0
-    assert len(capsys.readouterr().out.splitlines()) == 1
+    _, said = capsys.readouterr().out.splitlines()
+    assert said == f"what was lost is not measured; {measure} does that"
 
 
 @pytest.mark.parametrize(
