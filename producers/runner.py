@@ -54,6 +54,7 @@ class Runner:
 
     live: what its source is taken for: its frames are dropped rather than waited for, and come at their own pace.
     found_live: what the source is if that was wrong; then nothing was published, and a runner made for it must follow.
+    closed: whether its source is; then all that may be left is frames on their way to Kafka.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Runner:
         self._treatment, self._start, self._publisher, self._settings = treatment, start, publisher, settings
         self._live = live
         self.found_live: bool | None = None
+        self.closed = False
         self._stop = threading.Event()
         self._ending = ""
         self._again = False
@@ -142,6 +144,7 @@ class Runner:
         finally:
             if self._ending and self.state not in (State.ENDED, State.FAILED):
                 self._end(self._lane, self._ending)
+            self.closed = True
             if not self._lane.flush() and self._deadline:
                 self._lane.flush(self._deadline)
             self._publisher.release(self._lane)

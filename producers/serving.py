@@ -20,7 +20,9 @@ from streamer.settings import Settings
 log = logging.getLogger(__name__)
 
 STOP_S = 8.0
-"""For the last frames of a stream that is changed or given up: short enough for the group to wait."""
+"""For the last frames of a stream that is changed or given up."""
+SESSION_SHARE = 0.5
+"""Of the group's session: streams that go to another process are waited for so long. Heartbeats stop meanwhile."""
 LIVE_SEARCH_S, FILE_SEARCH_S = 1.0, 30.0
 """For a stream's last record: a camera's is needed for its epoch only, a file's to go on behind it."""
 REPLACED = "replaced by another source"
@@ -45,6 +47,7 @@ class Serving:
         self._runners: dict[str, Runner] = {}
         self._served: dict[str, Defined] = {}  # what each runner was started or changed by
         self._over: set[str] = set()
+        self._late: list[Runner] = []  # given up with frames still on their way
         self._searching, self._asking_sizes = Waits(), Waits()
         self.anew = False
         self._had_ended: dict[str, Defined] = {}  # found to be over before they were started
@@ -73,14 +76,21 @@ class Serving:
         self._start({stream: wanted[stream] for stream in new if wanted[stream] != self._had_ended.get(stream)})
 
     def leave(self, streams: Collection[str]) -> None:
-        """Gives streams up to another process, which goes on with them: their sources are closed on return."""
+        """Gives streams up to another process, which goes on with them: their sources are closed on return.
+
+        Frames that Kafka has not taken by then are still sent for a while: behind the other's they change nothing.
+        """
         for stream in streams:
             self._had_ended.pop(stream, None)
-        self._stop(self._runners.keys() & set(streams), "")
+        # Waiting for a partition without a leader until the group expels us would cost us all other streams as well.
+        wait = Deadline(min(STOP_S, SESSION_SHARE * self._settings.kafka.session_timeout_ms / 1000))
+        self._end(list(self._runners.keys() & set(streams)), Deadline(STOP_S), "", wait)
 
     def stop(self, deadline: Deadline) -> None:
         """Ends all."""
         self._end(list(self._runners), deadline, "")
+        for runner in self._late:
+            runner.join(deadline)
 
     def _refresh_sizes(self, wanted: Iterable[Defined]) -> None:
         if not self._asking_sizes.over:
@@ -168,13 +178,20 @@ class Serving:
     def _stop(self, streams: Iterable[str], ending: str) -> None:
         self._end(list(streams), Deadline(STOP_S), ending)
 
-    def _end(self, streams: list[str], deadline: Deadline, ending: str) -> None:
+    def _end(self, streams: list[str], deadline: Deadline, ending: str, wait: Deadline | None = None) -> None:
+        """wait: for the runners' ends, if not until the `deadline` of their last frames."""
+        self._late = [runner for runner in self._late if not runner.over]
         # All are told first: closing takes as long as the slowest, not as all together.
         for stream in streams:
             self._runners[stream].stop(deadline, ending)
         for stream in streams:
-            if not self._runners[stream].join(deadline):
-                log.error("its source does not close; given up", extra={"stream": stream})
+            runner = self._runners[stream]
+            if not runner.join(wait or deadline):
+                self._late.append(runner)
+                if runner.closed:
+                    log.warning("Kafka has not taken its last frames yet", extra={"stream": stream})
+                else:
+                    log.error("its source does not close; given up", extra={"stream": stream})
             del self._runners[stream], self._served[stream]
             self._over.discard(stream)
             metrics.forget(stream)

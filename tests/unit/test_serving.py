@@ -1,8 +1,11 @@
-"""Streams whose last frames can't be read: they wait, ever more patiently, or end the process where that is no use."""
+"""Streams whose last frames can't be read: they wait, ever more patiently, or end the process where that is no use.
+Streams that are given up while Kafka takes nothing.
+"""
 
 import logging
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from unittest.mock import Mock
 
 import pytest
@@ -12,8 +15,10 @@ from producers.assignment import Defined
 from producers.serving import Serving
 from streamer.broker import kafka_error
 from streamer.errors import ServiceError
+from streamer.lifecycle import Deadline
 from streamer.settings import KafkaSettings, Settings
 from tests.clips import definition
+from tests.integration.producer_rig import eventually
 
 WANTED = {"test": Defined(definition("synthetic:"), 1)}
 TICK_S = 0.5
@@ -69,3 +74,68 @@ def test_networks_sizes_that_can_t_be_read_are_asked_for_less_and_less_often(
         sizes.refresh.reset_mock()
         serving.apply({})
         sizes.refresh.assert_called_once()
+
+
+class StuckLane(Mock):
+    """Frames are put, and acknowledged once `taken` is set."""
+
+    taken: threading.Event
+    deadline: Deadline | None
+
+    def stamp(self, captured_ms: int) -> int:
+        return captured_ms
+
+    def flush(self, deadline: Deadline | None = None) -> bool:
+        self.deadline = deadline
+        return deadline is not None and self.taken.wait(deadline.remaining())
+
+
+@pytest.fixture
+def lane() -> Iterator[StuckLane]:
+    lane = StuckLane(taken=threading.Event(), records=0)
+    yield lane
+    lane.taken.set()
+
+
+def serving_one(lane: StuckLane, monkeypatch: pytest.MonkeyPatch) -> Serving:
+    """With its camera open and frames on their way."""
+    monkeypatch.setattr("producers.serving.find_positions", lambda *_: {})
+    publisher, sizes = Mock(), Mock()
+    publisher.lane.return_value = lane
+    sizes.of.return_value = None
+    serving = Serving(Settings.model_validate({"kafka": {"session_timeout_ms": 1000}}), publisher, sizes)
+    serving.apply(WANTED)
+    eventually(lambda: lane.put.called, "a frame is put")
+    return serving
+
+
+def test_a_stream_is_given_up_before_the_session_ends_whatever_kafka_has_taken(
+    lane: StuckLane, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving = serving_one(lane, monkeypatch)
+    runner = serving.runners["test"]
+    serving.leave(["test"])
+    assert runner.closed
+    # Its frames have seconds more than the session.
+    eventually(lambda: lane.deadline, "they are waited for")
+    assert lane.deadline
+    assert not lane.deadline.passed
+    assert serving.runners == {}
+    assert "Kafka has not taken its last frames yet" in caplog.text
+    lane.taken.set()
+    eventually(lambda: runner.over, "they are taken")
+
+
+def test_the_last_frames_of_streams_given_up_are_waited_for_at_the_end(
+    lane: StuckLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TakenMeanwhile(Deadline):
+        def remaining(self) -> float:
+            lane.taken.set()
+            return super().remaining()
+
+    serving = serving_one(lane, monkeypatch)
+    runner = serving.runners["test"]
+    serving.leave(["test"])
+    serving.stop(TakenMeanwhile(60))
+    assert runner.over
