@@ -73,6 +73,7 @@ class Runner:
         self._source: Reconnecting | None = None
         self._lane: Lane | None = None
         self._id = FrameId(start.epoch, start.sequence)
+        self._sampler = Sampler(None)
         self._thread = threading.Thread(target=self._run, name=f"stream {self.stream}", daemon=True)
         self._captured = metrics.CAPTURED.labels(self.stream)
         self._last_capture = metrics.LAST_CAPTURE.labels(self.stream)
@@ -169,14 +170,14 @@ class Runner:
 
     def _round(self, lane: Lane, start: Start) -> None:
         definition = self.definition
-        sampler = Sampler(definition.fps, start.after)
+        self._sampler = Sampler(definition.fps, start.after)
         pacer = None if self._live or definition.pace == "fast" else Pacer(self._stop)
         source = self._source = Reconnecting(self._open, self._settings, self._stop, self._heard, live=self._live)
         metrics.FAULTS.labels(self.stream).set_function(lambda: source.faults)
         made_for, encoder = None, None
         with closing(cast("Generator[Picture, None, None]", source.pictures(start.index))) as pictures:
             for picture in pictures:
-                if not sampler.wants(picture.seconds):
+                if not self._sampler.wants(picture.seconds):
                     continue
                 if pacer and not pacer.wait(picture):
                     return
@@ -224,6 +225,8 @@ class Runner:
         self._report(State.FAILED, error)
 
     def _heard(self, state: State, reason: str) -> None:
+        if state is State.WAITING:
+            self._sampler.begin_anew()
         # The ends are ours to tell: after them come the next round, or the record that says so.
         if state not in (State.ENDED, State.FAILED):
             self._report(state, reason)

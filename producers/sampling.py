@@ -24,7 +24,7 @@ class Sampler:
         self._last = None if fps is None or after is None else slot(after, fps)
 
     def wants(self, seconds: float | None) -> bool:
-        """Whether the picture shown at `seconds` is taken. In order of presentation; going back starts anew."""
+        """Whether the picture shown at `seconds` is taken. In order of presentation."""
         if self._fps is None or seconds is None:
             return True
         tick = slot(seconds, self._fps)
@@ -32,3 +32,7 @@ class Sampler:
             return False
         self._last = tick
         return True
+
+    def begin_anew(self) -> None:
+        """The next picture is taken: its time is another connection's, which all begin at 0."""
+        self._last = None

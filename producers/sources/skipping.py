@@ -5,7 +5,7 @@ pictures that come out are exactly those that decoding everything and then sampl
 packets' times can be trusted; the caller sees to that.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -90,9 +90,14 @@ class Skipper:
         return slot((pts - self._origin) * self._tick, self._fps)
 
 
-def only_arriving(packets: "Iterable[VideoPacket]", arrival: ArrivalTimeline, fps: float | None) -> Iterator[Planned]:
-    """Packets of independent pictures, those that come too soon for the rate left out undecoded."""
+def only_arriving(
+    packets: "Iterable[VideoPacket]", arrival: ArrivalTimeline, fps: float | None, awaited: Callable[[], bool]
+) -> Iterator[Planned]:
+    """Packets of independent pictures, those that come too soon for the rate left out undecoded.
+
+    awaited: whether the last wanted packet has brought no picture: then the next one stands in for it.
+    """
     sampler = Sampler(fps)
     for packet in packets:
-        wanted = sampler.wants(arrival.arrived()) or not packet.size
+        wanted = sampler.wants(arrival.arrived()) or awaited() or not packet.size
         yield packet, Need.PICTURE if wanted else Need.NOTHING

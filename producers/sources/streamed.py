@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import av
@@ -13,7 +13,7 @@ from producers.sources.clock import ReportedClock
 from producers.sources.decoder import Decoder
 from producers.sources.numbering import Counted, Ranked
 from producers.sources.reader import Connection, Reader, StalledError
-from producers.sources.skipping import only_arriving
+from producers.sources.skipping import Need, Planned, only_arriving
 from producers.sources.timeline import ArrivalTimeline, Timeline
 from producers.sources.track import Track, all_needed
 from streamer.errors import SourceError
@@ -64,6 +64,7 @@ class StreamedSource:
         self._decoder: Decoder | None = None
         self._closed = threading.Event()
         self._last_picture = 0.0
+        self._awaited = False  # a picture, of a packet that was decoded for it
 
     @property
     def faults(self) -> int:
@@ -103,6 +104,7 @@ class StreamedSource:
         pacer = Pacer(self._closed) if self.live and self._segmented else None
         try:
             for picture in self._track(self._connection):
+                self._awaited = False
                 if self._closed.is_set() or (pacer and not pacer.wait(picture)):
                     return
                 if self.live or picture.index >= start_index:
@@ -138,8 +140,17 @@ class StreamedSource:
             timeline = Timeline(connection.time_base, connection.rate)
             return Track(self._decoder, Counted(), timeline, source_time).pictures(all_needed(packets))
         arrival = ArrivalTimeline()
-        planned = only_arriving(packets, arrival, self._definition.fps if codec.codec.intra_only else None)
-        return Track(self._decoder, Ranked(), arrival, source_time).pictures(planned)
+        fps = self._definition.fps if codec.codec.intra_only else None
+        planned = only_arriving(packets, arrival, fps, lambda: self._awaited)
+        return Track(self._decoder, Ranked(), arrival, source_time).pictures(self._awaiting(planned))
+
+    def _awaiting(self, planned: Iterable[Planned]) -> Iterator[Planned]:
+        """Notes whether a picture is to come: as long as none is wanted, none is missing."""
+        for packet, need in planned:
+            self._awaited = need is Need.PICTURE
+            if not self._awaited:
+                self._last_picture = time.monotonic()
+            yield packet, need
 
     def _watched(self, clock: ReportedClock) -> "Iterator[VideoPacket]":
         self._last_picture = time.monotonic()

@@ -23,6 +23,7 @@ from tests.clips import definition, number_of, quick_settings, write_clip
 
 LOGIN = "viewer:s3cret"
 RATE = 20
+DAMAGED = range(1, 20)  # those of the first second
 
 
 class Files(SimpleHTTPRequestHandler):
@@ -33,7 +34,10 @@ class Files(SimpleHTTPRequestHandler):
 
 
 class MjpegCamera(BaseHTTPRequestHandler):
-    """Pictures without end, behind a login; the number of each is its grey. /short ends after five, /stall stalls."""
+    """Pictures without end, behind a login; the number of each is its grey. /short ends after five, /stall stalls.
+
+    /damaged has some without a picture in them, /broken none with one behind its first five.
+    """
 
     def do_GET(self) -> None:
         if self.headers.get("Authorization") != "Basic " + base64.b64encode(LOGIN.encode()).decode():
@@ -50,6 +54,8 @@ class MjpegCamera(BaseHTTPRequestHandler):
             if number == 5 and self.path == "/stall":
                 self.server.stopping.wait(10)  # type: ignore[attr-defined]
             jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), number, np.uint8))[1].tobytes()
+            if (self.path == "/damaged" and number in DAMAGED) or (self.path == "/broken" and number >= 5):
+                jpeg = jpeg[:2] + bytes(len(jpeg) - 2)
             try:
                 self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
                 self.wfile.write(jpeg + b"\r\n")
@@ -153,6 +159,30 @@ def test_mjpeg_is_sampled_before_it_is_decoded(camera: str) -> None:
     assert all(sampler.wants(p.seconds) for p in pictures)
     # What was left out keeps its number.
     assert pictures[-1].index == pytest.approx(4 * RATE / 5, abs=3)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packets may come without a picture for 0.3 s."""
+    monkeypatch.setattr("producers.sources.streamed._PATIENCE", 0.3)
+
+
+def test_a_camera_of_which_few_pictures_are_wanted_does_not_stall(camera: str, impatient: None) -> None:
+    source = opened(f"http://{LOGIN}@{camera}/video", fps=0.5)
+    assert len(list(islice(source.pictures(), 2))) == 2
+    source.close()
+
+
+def test_a_damaged_picture_that_was_wanted_is_replaced_by_the_next(camera: str) -> None:
+    source = opened(f"http://{LOGIN}@{camera}/damaged", fps=1)
+    first, second = islice(source.pictures(), 2)
+    source.close()
+    assert (first.index, second.index) == (0, DAMAGED.stop)
+
+
+def test_a_camera_that_sends_no_picture_any_more_stalls_however_few_are_wanted(camera: str, impatient: None) -> None:
+    with pytest.raises(SourceError, match="connected, but no picture for 0 s"):
+        list(opened(f"http://{LOGIN}@{camera}/broken", fps=0.5).pictures())
 
 
 def test_a_server_that_ends_or_stalls(camera: str) -> None:
