@@ -94,6 +94,9 @@ class Preview(threading.Thread):
                     self.step(client)
                 except RedisError as error:
                     self._give_up(error)
+                except Exception as error:  # the thread's edge: the worker does without, and tries again
+                    self._pause()
+                    self._tell(type(error).__name__, exc_info=True)
 
     def step(self, client: "redis.Redis") -> None:
         """Looks who watches, if it is time, and shows what waits."""
@@ -131,13 +134,21 @@ class Preview(threading.Thread):
         return ours
 
     def _give_up(self, error: RedisError) -> None:
-        """Nothing is shown for a while. Of a Redis that is away the mirror tells."""
+        """Of a Redis that is away the mirror tells."""
+        self._pause()
+        if not is_away(error):
+            self._tell(redis_error(self._settings.redis, error))
+
+    def _pause(self) -> None:
+        """Nothing is shown for a while."""
         self._wanted, self._look_at = frozenset(), time.monotonic() + _AGAIN_S
         with self._lock:
             self._pending.clear()
-        if not self._told and not is_away(error):
+
+    def _tell(self, why: object, exc_info: bool = False) -> None:
+        if not self._told:
             self._told = True
-            log.warning("no previews: %s", redis_error(self._settings.redis, error))
+            log.warning("no previews: %s", why, exc_info=exc_info)
 
 
 def draw(jpeg: bytes, header: FrameHeader, result: Result) -> bytes:

@@ -146,6 +146,11 @@ class Lane:
             self._changed.notify_all()
 
     @property
+    def held(self) -> bool:
+        """Whether it waits for its reader."""
+        return self._held
+
+    @property
     def outstanding_bytes(self) -> int:
         """Put and not yet acknowledged."""
         return self._queued_bytes + self._flying_bytes

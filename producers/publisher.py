@@ -84,6 +84,8 @@ class Publisher:
         lane = Lane(stream, self.partition(stream), waits, self._wake.set, self._report)
         metrics.OUTSTANDING_BYTES.labels(stream).set_function(lambda: lane.outstanding_bytes)
         metrics.QUEUED.labels(stream).set_function(lambda: lane.queued)
+        if waits:
+            metrics.HELD.labels(stream).set_function(lambda: lane.held)
         with self._lock:
             self._lanes.append(lane)
             link = self._link

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from producers import metrics
 from producers.lane import Lane
 from streamer.broker import connect_admin
 from streamer.errors import ServiceError
+from streamer.lifecycle import Deadline
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
@@ -78,37 +78,49 @@ class ReaderLag:
         self._readers: dict[tuple[str, int], _Reader] = {}
         self._held: set[Lane] = set()
         self._told: dict[Lane, float] = {}
+        self._blind = self._broken = False  # and has said so
 
     def start(self) -> None:
         """Begins."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Ends; lanes that are held stay so."""
+    def close(self, deadline: Deadline) -> None:
+        """Ends; lanes that are held stay so. What Kafka hasn't answered by then is left to the thread."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join(deadline.remaining())
+
+    def _run(self) -> None:
+        while not self._closing.wait(INTERVAL_S):
+            try:
+                self._round()
+            except Exception as error:  # the thread's edge: what is held by what we no longer see would wait for ever
+                if not self._broken:
+                    log.exception("files go on, whatever their readers do: %s", type(error).__name__)
+                self._broken = True
+                self._let_go(self._held)
         if self._admin is not None:
             self._admin.close()
 
-    def _run(self) -> None:
+    def _round(self) -> None:
         from kafka.errors import KafkaError
 
-        blind = False
-        while not self._closing.wait(INTERVAL_S):
-            lanes = {lane: groups for lane, groups in self._waiting().items() if lane.first_offset is not None}
-            for lane in self._held - lanes.keys():
-                self._set_held(lane, False)  # it need not wait any more: another freshness, or it is over
-            self._told = {lane: told for lane, told in self._told.items() if lane in lanes}
-            if not lanes:
-                continue
-            try:
-                self._look(lanes)
-                blind = False
-            except (KafkaError, ServiceError) as error:
-                # Nothing is decided on what we don't know: a broker that is away holds the lanes by itself.
-                if not blind:
-                    log.warning("can't see how far the readers are: %s", error)
-                blind = True
+        lanes = {lane: groups for lane, groups in self._waiting().items() if lane.first_offset is not None}
+        self._let_go(self._held - lanes.keys())  # they need not wait any more: another freshness, or they are over
+        self._told = {lane: told for lane, told in self._told.items() if lane in lanes}
+        if not lanes:
+            return
+        try:
+            self._look(lanes)
+            self._blind = self._broken = False
+        except (KafkaError, ServiceError) as error:
+            # Nothing is decided on what we don't know: a broker that is away holds the lanes by itself.
+            if not self._blind:
+                log.warning("can't see how far the readers are: %s", error)
+            self._blind = True
+
+    def _let_go(self, lanes: Collection[Lane]) -> None:
+        for lane in lanes:
+            self._set_held(lane, False)
 
     def _look(self, lanes: Mapping[Lane, Collection[str]]) -> None:
         spans = self._spans({lane.partition for lane in lanes})
@@ -153,7 +165,6 @@ class ReaderLag:
 
     def _set_held(self, lane: Lane, held: bool) -> None:
         self._held = self._held | {lane} if held else self._held - {lane}
-        metrics.HELD.labels(lane.stream).set(held)
         lane.hold(held)
 
     def _spans(self, partitions: Collection[int]) -> dict[int, _Span]:

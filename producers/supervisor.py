@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.5
 DRAIN_S = 8.0
+CLOSE_S = 2.0
 
 
 class Supervisor:
@@ -95,10 +96,11 @@ class Supervisor:
         try:
             yield
         finally:
-            self._lag.close()
+            deadline = Deadline(CLOSE_S)
+            self._lag.close(deadline)
             self._server.close()
             self._sizes.close()
-            self._publisher.close(Deadline(2))
+            self._publisher.close(deadline)
 
     def _why_not_ready(self) -> str | None:
         # Without a frame to publish, what the group's coordinator answers is all that tells.

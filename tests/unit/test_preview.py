@@ -15,6 +15,7 @@ from consumers.entry import Entry
 from consumers.preview import Preview, colour_of, draw
 from streamer.records import BBox, DetectedObject, FrameHeader, FrameId, Result
 from streamer.settings import Settings
+from tests.integration.producer_rig import eventually
 
 WANTED, SHOWN = "preview-wanted:{{main:{}}}", "preview:{{main:{}}}"
 GREY = 100
@@ -255,3 +256,31 @@ def test_a_redis_that_fails_is_asked_again_later_and_a_refusal_is_told_once(
     shows.join(5)
     assert redis.shown
     assert len([record for record in caplog.records if "no previews" in record.getMessage()]) == lines
+
+
+def test_an_error_that_nobody_foresaw_is_told_once_and_previews_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis, failures, drawn = FakeRedis("a"), iter([True, True]), preview.draw
+
+    def draw_at_third(*frame: Any) -> bytes:
+        if next(failures, False):
+            raise ZeroDivisionError
+        return drawn(*frame)
+
+    monkeypatch.setattr(preview, "connect_redis", lambda *_, **__: redis)
+    monkeypatch.setattr(preview, "draw", draw_at_third)
+    monkeypatch.setattr(preview, "_EVERY_S", 0.01)
+    monkeypatch.setattr(preview, "_AGAIN_S", 0.05)
+    shows = Preview(Settings(), lambda partition: True)
+    shows.start()
+    sequences = iter(range(100_000))
+
+    def shown() -> bool:
+        offer(shows, next(sequences), data=jpeg())
+        return bool(redis.shown)
+
+    eventually(shown, "a picture is shown")
+    shows.stop()
+    shows.join(5)
+    assert [record.message for record in caplog.records if record.exc_info] == ["no previews: ZeroDivisionError"]
