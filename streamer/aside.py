@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
-from streamer.broker import connect_producer, kafka_error
+from streamer.broker import abandon, connect_producer, kafka_error
 from streamer.catalog import stream_catalog, write_definitions
 from streamer.errors import UsageError
 from streamer.records import EndHeader, FrameHeader, FrameId, check_name
@@ -57,6 +57,8 @@ def next_steps(there: Settings, model: str) -> Iterator[str]:
 class FramesAside:
     """Writes frames with the identity and time that they have. Entered and left, by one thread.
 
+    What is put is stored for sure once `finish` has returned, and may be lost if it is left before.
+
     live: the service's settings. name: the replay's. Frames of a stream are to be put in the order of their ids: a
     worker ignores one that isn't newer than what it has had, so the same frames put twice are done once.
     """
@@ -76,7 +78,7 @@ class FramesAside:
 
     def __exit__(self, *_: object) -> None:
         if self._producer is not None:
-            self._producer.close(timeout=5)
+            abandon(self._producer)  # finish() has waited for all; after a failure close() would hide it
 
     def define(self, streams: Iterable[str]) -> None:
         """Has the streams treated as they are live, but every frame of them; before their first frame is put.

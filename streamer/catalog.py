@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from streamer.broker import assign_from_beginning, connect_consumer, connect_producer, kafka_error, poll, topic_missing
+from streamer.broker import (
+    abandon,
+    assign_from_beginning,
+    connect_consumer,
+    connect_producer,
+    kafka_error,
+    poll,
+    topic_missing,
+)
 from streamer.errors import ServiceError, UsageError
 from streamer.records.stream import PipelineDefinition, StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
@@ -161,4 +169,4 @@ def write_definitions(kafka: KafkaSettings, topic: str, definitions: Mapping[str
     except KafkaError as error:
         raise kafka_error(kafka, error) from None
     finally:
-        producer.close(timeout=5)
+        abandon(producer)  # all is stored, or what isn't is not to be sent any more; close() would hide our error
