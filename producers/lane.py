@@ -96,8 +96,8 @@ class Lane:
         """
         record = Record(header, jpeg, len(jpeg) + RECORD_OVERHEAD)
         with self._changed:
-            if record.size > self._largest:
-                self.drop("oversize", f"a frame of {record.size} bytes is more than topic frames takes")
+            if len(jpeg) > self._largest:
+                self.drop("oversize", f"a JPEG of {len(jpeg)} bytes is more than topic frames takes")
                 return False
             if self.waits:
                 self._changed.wait_for(lambda: self._interrupted or (not self._held and self._has_room(record)))
@@ -167,7 +167,7 @@ class Lane:
     # The publisher
 
     def limit(self, share: int, largest: int) -> None:
-        """How many bytes may be outstanding, and how large a record may be."""
+        """How many bytes may be outstanding, and how large a JPEG may be."""
         with self._changed:
             # A topic may take less than the settings say: what it once refused stays too large.
             self._share, self._largest = share, min(largest, self._largest)
@@ -275,7 +275,7 @@ class Lane:
         if isinstance(error, MessageSizeTooLargeError):
             record.refused = True
             with self._changed:
-                self._largest = min(self._largest, record.size - 1)
+                self._largest = min(self._largest, record.size - RECORD_OVERHEAD - 1)
         self._broken(link, error)
 
     def _restamped(self, record: Record, now_ms: int) -> Record:

@@ -99,6 +99,17 @@ def test_a_frame_larger_than_the_topic_takes_is_a_hole_and_the_rest_goes_on(
     assert sum("frames are dropped" in record.message for record in caplog.records) == 1
 
 
+def test_the_largest_jpeg_that_the_settings_allow_travels(settings: Settings) -> None:
+    largest = settings.topics.max_record_bytes
+    with publishing(Publisher(settings)) as publisher:
+        lane = publisher.lane("limit", waits=True)
+        assert put(lane, 0, bytes(largest))
+        assert not put(lane, 1, bytes(largest + 1))
+        assert lane.flush(Deadline(20))
+    assert [len(record.value or b"") for record in published(settings)["limit"]] == [largest]
+    assert dropped("limit", "oversize") == 1
+
+
 def test_a_clock_that_ran_ahead_and_was_set_right_loses_nothing(settings: Settings) -> None:
     ahead_ms = 2 * 3600 * 1000
     with publishing(Publisher(settings)) as publisher:
