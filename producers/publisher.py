@@ -50,7 +50,7 @@ class Publisher:
         delivery_timeout_s: float = DELIVERY_TIMEOUT_S,
     ) -> None:
         self._settings, self._clock_ms, self._delivery_timeout_s = settings, clock_ms, delivery_timeout_s
-        self._lock = threading.Lock()  # of _lanes; never taken with a lane's lock held
+        self._lock = threading.Lock()  # of _lanes and _link; never taken with a lane's lock held
         self._lanes: list[Lane] = []
         self._link: Link | None = None
         self._partitions: list[int] = []
@@ -88,10 +88,10 @@ class Publisher:
             metrics.HELD.labels(stream).set_function(lambda: lane.held)
         with self._lock:
             self._lanes.append(lane)
-            link = self._link
+            # Within the lock: with a rebuild between the two it would get the old link, which takes nothing any more.
+            if self._link is not None:
+                lane.connect(self._link)
         self._share_out()
-        if link is not None:
-            lane.connect(link)
         return lane
 
     def release(self, lane: Lane) -> None:
