@@ -1,6 +1,7 @@
 """One call of `streamer train`: data, network and schedule put together, from the beginning or where it stood."""
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from engines.detections import Detections
 from engines.evaluation.average_precision import score
 from engines.training.augment import Augmentation
 from engines.training.batches import Batches
@@ -88,7 +90,7 @@ def train(arguments: argparse.Namespace) -> None:
         ahead=ahead,
         arguments=wanted,
     )
-    dataset = _validation_set(arguments)
+    dataset = _measurable(_validation_set(arguments), arguments.val)
     validate, teach = _validation(dataset, batches.names), _teach(arguments, batches.names, device)
     for doubt in doubts(dataset, arguments.val, batches) if dataset else ():
         progress.note(doubt)
@@ -224,6 +226,14 @@ def _validation_set(arguments: argparse.Namespace) -> Dataset | None:
     for problem in dataset.problems:
         _note(problem)
     return replace(dataset, labelled=_labels_of(dataset, arguments.labelled))
+
+
+def _measurable(dataset: Dataset | None, split: str) -> Dataset | None:
+    """The data set, if figures come of it: of no objects there are none."""
+    if dataset is None or not math.isnan(score([Detections.none()] * len(dataset.pictures), dataset).AP50):
+        return dataset
+    _note(f"nothing is labelled in {split}: the training goes without a measurement")
+    return None
 
 
 def _tell(done: int, of: int) -> None:

@@ -159,8 +159,9 @@ class Trainer:
         last = state.epoch == self._schedule.epochs
         if self._validate and (state.epoch % self._settings.validate_every == 0 or last):
             row |= self._validate(state.average.network, size)
-            if row["AP50"] >= max((past.get("AP50", 0.0) for past in state.history), default=0.0):
-                save_checkpoint(self._settings.folder / BEST, self._checkpoint(None), half=True)
+        best = max((past["AP50"] for past in state.history if "AP50" in past), default=0.0)
+        if row["AP50"] >= best if "AP50" in row else last:
+            save_checkpoint(self._settings.folder / BEST, self._checkpoint(None), half=True)
         state.history.append(row)
         self._save()
         self._progress.epoch(row)

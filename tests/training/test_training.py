@@ -1,5 +1,6 @@
 """Training on a tiny set, through the command: it learns, goes on after a kill, and repeats itself by its seed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -132,3 +133,20 @@ def test_it_measures_itself_and_ends_with_a_report(data: Path, tmp_path: Path) -
     best = load_checkpoint(tmp_path / "best.pt")
     assert best.training is None
     assert (tmp_path / "best.pt").stat().st_size < (tmp_path / "last.pt").stat().st_size / 4
+
+
+def test_without_labels_to_measure_on_the_end_is_the_best(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = json.loads((data / "val.json").read_text(encoding="utf-8")) | {"annotations": []}
+    (data / "nothing.json").write_text(json.dumps(nothing), encoding="utf-8")
+    (data / "images" / "nothing").symlink_to(data / "images" / "val")
+    for val, line in (("none", "no data set with a split 'none'"), ("nothing", "nothing is labelled in nothing")):
+        output = tmp_path / val
+        assert train(data, output, "--epochs", "1", "--val", val) == 0
+        told = capsys.readouterr().err
+        assert line in told
+        assert told.index("goes without a measurement") < told.index("epoch 1/1 ")
+        best = load_checkpoint(output / "best.pt").weights
+        assert all(torch.allclose(best[key], value, rtol=1e-3, atol=1e-4) for key, value in weights(output).items())
+        assert (output / "report" / "report.md").is_file()
