@@ -11,8 +11,9 @@ from engines.evaluation.average_precision import Scores
 from engines.training.dataset import Dataset
 from engines.training.misses import CONFIDENCE, Misses, draw, worst
 from engines.training.picture_file import PictureError
+from engines.training.resume import PAGE
+from streamer.commands.whole_file import whole_file
 
-PAGE = "report.md"
 _WORST = 12
 
 
@@ -33,7 +34,8 @@ def write_report(
         parts += ["## Accuracy", _table(scores), _curves(folder, scores)]
         parts += ["## Worst misses", *_pictures(folder, worst(predictions, dataset, _WORST), dataset.names)]
     page = folder / PAGE
-    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    with whole_file(page) as file:  # last: with it, a training is finished
+        file.write("\n\n".join(parts) + "\n")
     return page
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from engines.training.checkpoint import Checkpoint
     from engines.training.classify.checkpoint import ClassifierCheckpoint
 
+REPORT, PAGE = "report", "report.md"
+"""The folder within the output folder, and what is written last of all."""
+
 # How a training is run, not what it learns: they may change when it goes on.
 _FREE = ("version", "command", "output", "pack", "device", "threads", "max_minutes", "validate_every", "run")
 _TASK = "task"  # is in the format of the checkpoint
@@ -26,6 +29,8 @@ def told(arguments: argparse.Namespace) -> dict[str, str | int | float]:
 def check_same(folder: Path, training: Mapping[str, Any], wanted: Mapping[str, object], epochs: int) -> None:
     """Sees to it that the unfinished training in the folder is the one that is wanted.
 
+    One whose epochs are done, but which was killed before its report was there, is unfinished.
+
     training: of its checkpoint. wanted: see `told`.
 
     Raises:
@@ -39,7 +44,7 @@ def check_same(folder: Path, training: Mapping[str, Any], wanted: Mapping[str, o
             f"{folder} holds another training (--{key.replace('_', '-')} {other.get(key, 'not given')}); "
             "name another --output, or go on with the same arguments"
         )
-    if training["epoch"] >= epochs:
+    if training["epoch"] >= epochs and (folder / REPORT / PAGE).exists():
         raise UsageError(f"{folder} holds this training, finished; name another --output, or delete the folder")
 
 

@@ -22,7 +22,7 @@ from engines.training.distillation import Distillation
 from engines.training.network import Network
 from engines.training.progress import Progress
 from engines.training.report import write_report
-from engines.training.resume import check_data, check_same, told
+from engines.training.resume import REPORT, check_data, check_same, told
 from engines.training.schedule import Schedule
 from engines.training.start import first_network
 from engines.training.teacher import Teacher, check_gaps, widened, without_pseudo
@@ -211,10 +211,10 @@ def _validation(dataset: Dataset | None, names: Sequence[str]) -> Validate | Non
 def _report(folder: Path, state: State, dataset: Dataset | None, names: Sequence[str], size: int) -> Path:
     """Writes the report, on the best weights."""
     if dataset is None:
-        return write_report(folder / "report", state.history)
+        return write_report(folder / REPORT, state.history)
     best = load_checkpoint(folder / BEST).plain_network().eval().to(next(state.network.parameters()).device)
     found = predict(best, names, size, dataset)
-    return write_report(folder / "report", state.history, score(found, dataset), found, dataset)
+    return write_report(folder / REPORT, state.history, score(found, dataset), found, dataset)
 
 
 def _validation_set(arguments: argparse.Namespace) -> Dataset | None:

@@ -14,6 +14,7 @@ import torch
 from engines.training.checkpoint import load_checkpoint
 from streamer.__main__ import main
 from tests.training.drawn import NAMES, draw
+from tests.training.test_classify import paint
 
 QUICK = ("--sizes", "64", "--batch", "4", "--threads", "1", "--device", "cpu", "--val", "none")
 
@@ -133,6 +134,25 @@ def test_it_measures_itself_and_ends_with_a_report(data: Path, tmp_path: Path) -
     best = load_checkpoint(tmp_path / "best.pt")
     assert best.training is None
     assert (tmp_path / "best.pt").stat().st_size < (tmp_path / "last.pt").stat().st_size / 4
+
+
+@pytest.mark.parametrize("task", ["detect", "classify"])
+def test_a_report_that_a_kill_came_before_is_written_by_the_same_command(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
+    given, more = data, ("--epochs", "1", "--task", task, "--val", "val")
+    if task == "classify":
+        given = paint(tmp_path / "crops", {part: {"blue": 4, "red": 4} for part in ("train", "val")})
+    output = tmp_path / "out"
+    assert train(given, output, *more) == 0
+    last, page = output / "last.pt", output / "report" / "report.md"
+    wanted, stood = page.read_text(encoding="utf-8"), last.read_bytes()
+    page.unlink()
+    assert train(given, output, *more) == 0
+    assert page.read_text(encoding="utf-8") == wanted
+    assert last.read_bytes() == stood
+    assert train(given, output, *more) == 2
+    assert "holds this training, finished" in capsys.readouterr().err
 
 
 def test_without_labels_to_measure_on_the_end_is_the_best(

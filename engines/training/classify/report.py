@@ -8,8 +8,9 @@ import numpy as np
 from engines.detections import Floats
 from engines.evaluation.confusion import Confusion, per_class, rows
 from engines.training.classify.folders import LabelledFile
+from engines.training.resume import PAGE
+from streamer.commands.whole_file import whole_file
 
-PAGE = "report.md"
 _WORST = 12
 
 
@@ -33,7 +34,8 @@ def write_report(
             parts += ["What pictures of each class (rows) are taken for (columns):", _markdown(rows(found))]
         parts += ["## Surest mistakes", _mistakes(found.names, files, probabilities)]
     page = folder / PAGE
-    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    with whole_file(page) as file:  # last: with it, a training is finished
+        file.write("\n\n".join(parts) + "\n")
     return page
 
 

@@ -21,7 +21,7 @@ from engines.training.classify.report import write_report
 from engines.training.classify.trainer import Settings, State, Trainer, new_state, resumed_state
 from engines.training.device import chosen_device
 from engines.training.progress import Progress
-from engines.training.resume import check_data, check_same, told
+from engines.training.resume import REPORT, check_data, check_same, told
 from engines.training.schedule import Schedule
 from engines.training.trainer import BEST, LAST
 
@@ -126,7 +126,7 @@ def _measure(network: ClassifierNetwork, measured: Pictures) -> tuple[Confusion,
 def _report(folder: Path, state: State, measured: Pictures, device: torch.device) -> Path:
     """Writes the report, on the best weights."""
     if not len(measured):
-        return write_report(folder / "report", state.history)
+        return write_report(folder / REPORT, state.history)
     best = load_classifier(folder / BEST).plain_network().eval().to(device)
     found, probabilities = _measure(best, measured)
-    return write_report(folder / "report", state.history, found, measured.files, probabilities)
+    return write_report(folder / REPORT, state.history, found, measured.files, probabilities)
