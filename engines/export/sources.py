@@ -8,6 +8,7 @@ from onnx import helper
 
 from engines.export.graph_reading import load_model
 from engines.onnx_file import read_onnx
+from engines.training.schedule import LARGEST_SIDE
 from streamer.errors import ModelError, UsageError
 
 _STRIDE = 32
@@ -65,8 +66,8 @@ def _classifier(path: Path, shape: Shape) -> Any:
 
 def _size(shape: Shape, trained: int) -> int:
     size = trained if shape.size is None else shape.size
-    if size < _STRIDE or size % _STRIDE:
-        raise UsageError(f"--size {size}: give a multiple of {_STRIDE}")
+    if not _STRIDE <= size <= LARGEST_SIDE or size % _STRIDE:
+        raise UsageError(f"--size {size}: give a multiple of {_STRIDE}, {LARGEST_SIDE} at most")
     return size
 
 

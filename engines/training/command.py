@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engines.training.output import make_output
+from engines.training.schedule import LARGEST_SIDE
+from streamer.commands.parser import whole
 from streamer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ EXAMPLES = (
     "streamer train crops/ --task classify --output runs/kinds      crops/train/CLASS/*.jpg, crops/val/CLASS/*.jpg",
 )
 _SIZES = {"detect": (192, 256, 320), "classify": (64,)}
+_LARGEST_SEED = (1 << 63) - 1
 _FOR_DETECTORS = ("labelled", "repeat", "paste", "turn", "mosaic", "leave_out", "teacher", "pack")
 
 
@@ -75,8 +79,10 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         help="sides of the input in pixels, one after the other; multiples of 32; default: 192,256,320; "
         "a classifier has one, default: 64",
     )  # fmt: skip
-    group.add_argument("--rate", type=_fraction, default=0.002, metavar="R", help="learning rate for batches of 32")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn by lot")
+    group.add_argument("--rate", type=_rate, default=0.002, metavar="R", help="learning rate for batches of 32")
+    group.add_argument(
+        "--seed", type=whole(0, _LARGEST_SEED), default=0, metavar="N", help="of all that is drawn by lot"
+    )
     group.add_argument(
         "--init", type=_weights, metavar="FILE", help="weights or a checkpoint to start from; street: the shipped ones"
     )
@@ -115,6 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
         import torch  # noqa: F401
     except ImportError:
         raise UsageError("training needs PyTorch: pip install 'streamer[train]'") from None
+    make_output(arguments.output)
     if arguments.task == "classify":
         from engines.training.classify.session import train
     else:
@@ -226,8 +233,15 @@ def _fraction(text: str) -> float:
     return value
 
 
+def _rate(text: str) -> float:
+    value = _fraction(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a learning rate, above 0 and at most 1")
+    return value
+
+
 def _sizes(text: str) -> tuple[int, ...]:
     sizes = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
-    if not all(size > 0 and size % 32 == 0 for size in sizes) or sizes != sorted(sizes):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of rising multiples of 32")
+    if not all(0 < size <= LARGEST_SIDE and size % 32 == 0 for size in sizes) or sizes != sorted(sizes):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of rising multiples of 32 up to {LARGEST_SIDE}")
     return tuple(sizes)

@@ -9,7 +9,7 @@ def chosen_device(name: str) -> torch.device:
     """The device of that name; auto: a GPU if there is one.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none of that name, or nothing here is made for it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -17,8 +17,10 @@ def chosen_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise UsageError(f"no device is called {name!r}; use cpu, cuda or cuda:NUMBER") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {name}: PyTorch sees no GPU here; use cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: trainings run on cpu, cuda or cuda:NUMBER")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: PyTorch sees {torch.cuda.device_count() or 'no'} GPU here; use cpu")
     return device
 
 

@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+LARGEST_SIDE = 4096
+"""Pixels, side of a network's input: one limit for what is trained, exported and read."""
+
 LAST_RATE = 0.02  # of the highest learning rate
 SINGLE_PICTURES = 0.15  # share of the epochs, at the end, without mosaic: pictures as they will be (YOLOX)
 _SIZE_SHARES = {1: (1.0,), 2: (0.5, 0.5), 3: (0.3, 0.35, 0.35)}

@@ -64,7 +64,6 @@ def train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(threads - 1 if ahead else threads)
     torch.manual_seed(arguments.seed)
     torch.backends.cudnn.benchmark = True  # all batches of a size are alike
-    folder.mkdir(parents=True, exist_ok=True)
     batches = _batches(arguments, device, threads)
     schedule = _schedule(arguments, len(batches))
     progress = Progress(schedule)
@@ -114,6 +113,8 @@ def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) 
     datasets = [dataset for path in arguments.datasets if (dataset := _dataset(path, arguments)).pictures]
     if not datasets:
         raise UsageError(f"--leave-out {' '.join(arguments.leave_out)} leaves no picture")
+    if not any(dataset.names for dataset in datasets):
+        raise UsageError(f"{arguments.datasets[0]}: there is no class to learn: nothing is labelled, nothing named")
     _check_sources(arguments.labelled, datasets)
     if arguments.teacher:
         datasets = widened(datasets)

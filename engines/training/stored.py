@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from engines.training.annotations import MOST_CLASSES
+from engines.training.schedule import LARGEST_SIDE
 
 _LARGEST, _MOST = MOST_CLASSES, 16  # numbers in a network's sizes, and how many of them
-_SMALLEST_SIDE, _LARGEST_SIDE = 8, 4096
+_SMALLEST_SIDE = 8  # pixels
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError)
 
 
@@ -38,7 +39,7 @@ def check_stored(content: Mapping[str, Any], make: Callable[[dict[str, Any]], nn
     classes = getattr(network, "config").classes  # noqa: B009
     if len(names) != classes:
         raise DamagedError(f"it has names for {len(names)} classes, and a network for {classes}")
-    if type(size) is not int or not _SMALLEST_SIDE <= size <= _LARGEST_SIDE:
+    if type(size) is not int or not _SMALLEST_SIDE <= size <= LARGEST_SIDE:
         raise DamagedError("its size is no side of a picture")
     if not isinstance(training, dict | None):
         raise DamagedError("where its training stands can't be read")

@@ -88,6 +88,7 @@ def test_half_of_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
     ("words", "complaint"),
     [
         (["c.pt", "--size", "100"], "--size 100: give a multiple of 32"),
+        (["c.pt", "--size", "4128"], "--size 4128: give a multiple of 32, 4096 at most"),
         (["c.pt", "--size", "-32"], "--size -32: give a multiple of 32"),
         (["c.pt", "--size", "0"], "--size 0: give a multiple of 32"),
         (["none.pt"], "none.pt: can't be read: No such file or directory"),

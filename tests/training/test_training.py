@@ -111,14 +111,27 @@ def test_the_output_of_another_training_is_left_alone(
         (("--repeat", "c=2"), "no picture is from source 'c'"),
         (("--init", "missing.pt"), "missing.pt: can't be read"),
         (("--device", "quantum"), "no device is called 'quantum'"),
+        (("--device", "meta"), "--device meta: trainings run on cpu, cuda or cuda:NUMBER"),
+        (("--device", "cuda:99"), "--device cuda:99: PyTorch sees "),
+        (("--output", "{file}"), "file: can't be a folder: File exists; name another one"),
+        (("--output", "{file}/deep"), "deep: can't be a folder: Not a directory; name another one"),
         (("--leave-out", "a", "--leave-out", "b"), "--leave-out a b leaves no picture"),
     ],
 )
 def test_mistakes_are_told_in_a_line(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], line: str
 ) -> None:
-    assert train(data, tmp_path, "--epochs", "1", *more) == 2
+    (file := tmp_path / "file").touch()
+    assert train(data, tmp_path / "out", "--epochs", "1", *(word.format(file=file) for word in more)) == 2
     assert line in capsys.readouterr().err
+
+
+def test_no_class_is_nothing_to_learn(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads((data / "train.json").read_text(encoding="utf-8")) | {"annotations": [], "categories": []}
+    (data / "unnamed.json").write_text(json.dumps(content), encoding="utf-8")
+    (data / "images" / "unnamed").symlink_to(data / "images" / "train")
+    assert train(data, tmp_path, "--split", "unnamed") == 2
+    assert "there is no class to learn" in capsys.readouterr().err
 
 
 def test_sizes_that_the_network_can_not_take_are_refused(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,6 @@ def train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads or os.cpu_count() or 1)
     torch.manual_seed(arguments.seed)
     learnt, measured = _pictures(arguments, device)
-    folder.mkdir(parents=True, exist_ok=True)
     schedule = _schedule(arguments, len(learnt))
     progress = Progress(schedule)
     for problem in (*learnt.problems, *measured.problems):
