@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engines.training.output import make_output
+from engines.training.output import held_output
 from engines.training.schedule import LARGEST_SIDE
 from streamer.commands.parser import whole
 from streamer.errors import UsageError
@@ -121,13 +121,12 @@ def run(arguments: argparse.Namespace) -> int:
         import torch  # noqa: F401
     except ImportError:
         raise UsageError("training needs PyTorch: pip install 'streamer[train]'") from None
-    make_output(arguments.output)
     if arguments.task == "classify":
         from engines.training.classify.session import train
     else:
         from engines.training.session import train
-    train(arguments)
-    return 0
+    with held_output(arguments.output):
+        return train(arguments)
 
 
 def _check_classify(arguments: argparse.Namespace) -> None:

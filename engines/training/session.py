@@ -25,6 +25,7 @@ from engines.training.report import write_report
 from engines.training.resume import REPORT, check_data, check_same, told
 from engines.training.schedule import Schedule
 from engines.training.start import first_network
+from engines.training.stopping import Stopping
 from engines.training.teacher import Teacher, check_gaps, widened, without_pseudo
 from engines.training.teacher_network import TeacherNetwork
 from engines.training.trainer import (
@@ -47,8 +48,10 @@ _WARM_UP = 300  # steps, or an epoch if that is shorter
 _CHECKPOINT_S = 180.0
 
 
-def train(arguments: argparse.Namespace) -> None:
+def train(arguments: argparse.Namespace) -> int:
     """Trains as told; goes on where the output folder holds an unfinished training of the same arguments.
+
+    Returns the exit status: 0, or that of the signal by which it was stopped. The output folder must be there.
 
     Raises:
         UsageError: the arguments don't fit the data, or what is in the output folder. ModelError: of --init, --teacher.
@@ -78,14 +81,14 @@ def train(arguments: argparse.Namespace) -> None:
         state = new_state(first_network(arguments.init, batches.names), device, distil)
     if unfinished:
         progress.note(f"{folder}: going on after {state.epoch} epochs and {state.step} batches")
-    minutes = arguments.max_minutes or float("inf")
+    stopping = Stopping(started + 60 * (arguments.max_minutes or float("inf")))
     settings = Settings(
         folder=folder,
         # Asked about every cell, a teacher says itself where nothing is.
         absence=_TEACHER_ABSENCE if arguments.teacher and arguments.distil != "dense" else 0.0,
         validate_every=arguments.validate_every,
         checkpoint_s=_CHECKPOINT_S,
-        deadline=started + 60 * minutes,
+        stop=stopping,
         ahead=ahead,
         arguments=wanted,
     )
@@ -93,10 +96,13 @@ def train(arguments: argparse.Namespace) -> None:
     validate, teach = _validation(dataset, batches.names), _teach(arguments, batches.names, device)
     for doubt in doubts(dataset, arguments.val, batches) if dataset else ():
         progress.note(doubt)
-    if Trainer(settings, schedule, batches, state, progress, validate, teach).run():
-        progress.note(f"{_report(folder, state, dataset, batches.names, schedule.sizes[-1])}: what it came to")
-    else:
-        progress.note(f"{folder}: time is up; the same command goes on from here")
+    with stopping.listening():
+        finished = Trainer(settings, schedule, batches, state, progress, validate, teach).run()
+    if not finished:
+        progress.note(f"{folder}: {stopping.reason}; the same command goes on from here")
+        return stopping.status
+    progress.note(f"{_report(folder, state, dataset, batches.names, schedule.sizes[-1])}: what it came to")
+    return 0
 
 
 def _unfinished(folder: Path, wanted: Mapping[str, object], epochs: int) -> Checkpoint | None:

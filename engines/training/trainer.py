@@ -34,7 +34,7 @@ class Settings:
 
     folder: for checkpoints. seed: of the fresh weights. absence: see detection_loss.
     validate_every: epochs. checkpoint_s: seconds between two checkpoints.
-    deadline: of time.monotonic(), when it stops cleanly; infinite if never.
+    stop: asked after each batch whether to save and end.
     ahead: whether a thread of its own makes the next batch, teacher included, while the network learns from this one.
     arguments: what the command was told, for the check when it goes on.
     """
@@ -43,7 +43,7 @@ class Settings:
     absence: float
     validate_every: int
     checkpoint_s: float
-    deadline: float
+    stop: Callable[[], bool]
     ahead: bool
     arguments: Mapping[str, str | int | float]
 
@@ -96,7 +96,7 @@ class Trainer:
         self._saved = time.monotonic()
 
     def run(self) -> bool:
-        """Trains to the end, or until the deadline; whether the end was reached. The last checkpoint is on disk then.
+        """Trains to the end, or until it is to stop; whether the end was reached. The last checkpoint is on disk then.
 
         Raises:
             StreamerError: the loss is no longer a number.
@@ -108,7 +108,7 @@ class Trainer:
         return True
 
     def _epoch(self) -> bool:
-        """The rest of an epoch; False if the deadline came first."""
+        """The rest of an epoch; False if it is to stop before."""
         state, schedule = self.state, self._schedule
         size, mosaic = schedule.size_at(state.epoch), schedule.mosaic_at(state.epoch)
         sums, started = _Sums(self._device), time.monotonic()
@@ -119,7 +119,7 @@ class Trainer:
             state.step += 1
             if self._progress.due():
                 self._progress.step(state.epoch, state.step, sums.means()["loss"])
-            if time.monotonic() > self._settings.deadline:
+            if self._settings.stop():
                 return False
             if time.monotonic() - self._saved > self._settings.checkpoint_s:
                 self._save()

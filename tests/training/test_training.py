@@ -113,8 +113,8 @@ def test_the_output_of_another_training_is_left_alone(
         (("--device", "quantum"), "no device is called 'quantum'"),
         (("--device", "meta"), "--device meta: trainings run on cpu, cuda or cuda:NUMBER"),
         (("--device", "cuda:99"), "--device cuda:99: PyTorch sees "),
-        (("--output", "{file}"), "file: can't be a folder: File exists; name another one"),
-        (("--output", "{file}/deep"), "deep: can't be a folder: Not a directory; name another one"),
+        (("--output", "{file}"), "file: can't be written to: File exists; name another folder"),
+        (("--output", "{file}/deep"), "deep: can't be written to: Not a directory; name another folder"),
         (("--leave-out", "a", "--leave-out", "b"), "--leave-out a b leaves no picture"),
     ],
 )

@@ -23,6 +23,7 @@ from engines.training.device import chosen_device
 from engines.training.progress import Progress
 from engines.training.resume import REPORT, check_data, check_same, told
 from engines.training.schedule import Schedule
+from engines.training.stopping import Stopping
 from engines.training.trainer import BEST, LAST
 
 _WARM_UP = 100  # steps, or an epoch if that is shorter
@@ -30,8 +31,10 @@ _CHECKPOINT_S = 180.0
 _AT_A_TIME = 256  # pictures that are measured together
 
 
-def train(arguments: argparse.Namespace) -> None:
+def train(arguments: argparse.Namespace) -> int:
     """Trains as told; goes on where the output folder holds an unfinished training of the same arguments.
+
+    Returns the exit status: 0, or that of the signal by which it was stopped. The output folder must be there.
 
     Raises:
         UsageError: the arguments don't fit the pictures, or what is in the output folder. ModelError: of --init.
@@ -55,12 +58,16 @@ def train(arguments: argparse.Namespace) -> None:
     state = resumed_state(unfinished, device) if unfinished else new_state(_network(arguments, learnt.names), device)
     if unfinished:
         progress.note(f"{folder}: going on after {state.epoch} epochs and {state.step} batches")
-    settings = _settings(arguments, wanted, started)
+    stopping = Stopping(started + 60 * (arguments.max_minutes or float("inf")))
+    settings = _settings(arguments, wanted, stopping)
     validate = (lambda network: _measure(network, measured)[0].top1) if len(measured) else None
-    if Trainer(settings, schedule, learnt, state, progress, validate).run():
-        progress.note(f"{_report(folder, state, measured, device)}: what it came to")
-    else:
-        progress.note(f"{folder}: time is up; the same command goes on from here")
+    with stopping.listening():
+        finished = Trainer(settings, schedule, learnt, state, progress, validate).run()
+    if not finished:
+        progress.note(f"{folder}: {stopping.reason}; the same command goes on from here")
+        return stopping.status
+    progress.note(f"{_report(folder, state, measured, device)}: what it came to")
+    return 0
 
 
 def _unfinished(folder: Path, wanted: Mapping[str, object], epochs: int) -> ClassifierCheckpoint | None:
@@ -102,14 +109,14 @@ def _schedule(arguments: argparse.Namespace, pictures: int) -> Schedule:
     return Schedule(arguments.epochs, steps, rate, min(_WARM_UP, steps), tuple(arguments.sizes))
 
 
-def _settings(arguments: argparse.Namespace, wanted: Mapping[str, str | int | float], started: float) -> Settings:
+def _settings(arguments: argparse.Namespace, wanted: Mapping[str, str | int | float], stopping: Stopping) -> Settings:
     return Settings(
         folder=arguments.output,
         seed=arguments.seed,
         change=Change(flip=0.0) if arguments.no_flip else Change(),
         validate_every=arguments.validate_every,
         checkpoint_s=_CHECKPOINT_S,
-        deadline=started + 60 * (arguments.max_minutes or float("inf")),
+        stop=stopping,
         arguments=wanted,
     )
 

@@ -35,7 +35,7 @@ class Settings:
 
     folder: for checkpoints. seed: of all that is drawn by lot. change: of the pictures.
     validate_every: epochs. checkpoint_s: seconds between two checkpoints.
-    deadline: of time.monotonic(), when it stops cleanly; infinite if never.
+    stop: asked after each batch whether to save and end.
     arguments: what the command was told, for the check when it goes on.
     """
 
@@ -44,7 +44,7 @@ class Settings:
     change: Change
     validate_every: int
     checkpoint_s: float
-    deadline: float
+    stop: Callable[[], bool]
     arguments: Mapping[str, str | int | float]
 
 
@@ -84,7 +84,7 @@ class Trainer:
         self._saved = time.monotonic()
 
     def run(self) -> bool:
-        """Trains to the end, or until the deadline; whether the end was reached. The last checkpoint is on disk then.
+        """Trains to the end, or until it is to stop; whether the end was reached. The last checkpoint is on disk then.
 
         Raises:
             StreamerError: the loss is no longer a number.
@@ -96,7 +96,7 @@ class Trainer:
         return True
 
     def _epoch(self) -> bool:
-        """The rest of an epoch; False if the deadline came first."""
+        """The rest of an epoch; False if it is to stop before."""
         state, started = self.state, time.monotonic()
         losses = torch.zeros((), device=self._pictures.values.device)
         state.network.train()
@@ -106,7 +106,7 @@ class Trainer:
             state.step += 1
             if self._progress.due():
                 self._progress.step(state.epoch, state.step, losses.item() / done)
-            if time.monotonic() > self._settings.deadline:
+            if self._settings.stop():
                 return False
             if time.monotonic() - self._saved > self._settings.checkpoint_s:
                 self._save()

@@ -1,0 +1,80 @@
+"""A training that is stopped by a signal, and two in one folder."""
+
+import errno
+import fcntl
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import engines.training.classify.trainer
+import engines.training.trainer
+from engines.training.checkpoint import read_content
+from engines.training.output import held_output
+from streamer.__main__ import main
+from tests.training.drawn import draw
+from tests.training.test_classify import paint
+
+QUICK = ("--batch", "4", "--threads", "1", "--device", "cpu", "--val", "none", "--epochs", "2")
+TRAINERS = {"detect": engines.training.trainer.Trainer, "classify": engines.training.classify.trainer.Trainer}
+
+
+def command(task: str, folder: Path) -> list[str]:
+    """A training of two epochs of two batches."""
+    output = ["--output", str(folder / "out"), *QUICK, "--task", task]
+    if task == "detect":
+        return ["train", str(draw(folder / "data", train=8, val=1)), *output, "--sizes", "64"]
+    parts = {part: {"blue": 4, "red": 4} for part in ("train", "none")}
+    return ["train", str(paint(folder / "crops", parts)), *output, "--sizes", "32"]
+
+
+def place(folder: Path) -> tuple[int, int]:
+    training = read_content(folder / "out" / "last.pt")["training"]
+    return training["epoch"], training["step"]
+
+
+def signalled(step: Callable[..., object], number: int) -> Callable[..., object]:
+    """A trainer's step, in the first of which a signal comes."""
+    done: list[object] = []
+
+    def stepped(*words: object) -> object:
+        if not done:
+            signal.raise_signal(number)
+        done.append(words)
+        return step(*words)
+
+    return stepped
+
+
+@pytest.mark.parametrize("task", TRAINERS)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    task: str, number: int, status: int,
+) -> None:  # fmt: skip
+    words, before = command(task, tmp_path), signal.getsignal(number)
+    monkeypatch.setattr(TRAINERS[task], "_step", signalled(TRAINERS[task]._step, number))
+    assert main(words) == status
+    assert "out: stopped; the same command goes on from here" in capsys.readouterr().err
+    assert place(tmp_path) == (0, 1)
+    assert signal.getsignal(number) is before
+    assert main(words) == 0
+    assert place(tmp_path) == (2, 0)
+
+
+def test_a_folder_is_one_trainings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = command("detect", tmp_path)
+    with held_output(tmp_path / "out"):
+        assert main(words) == 2
+    assert "out: another training is at work there; wait" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "last.pt").exists()
+
+
+def test_where_files_can_not_be_locked_it_trains_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with held_output(tmp_path / "out"):
+        assert (tmp_path / "out").is_dir()
