@@ -99,7 +99,7 @@ class Trainer:
         """Trains to the end, or until it is to stop; whether the end was reached. The last checkpoint is on disk then.
 
         Raises:
-            StreamerError: the loss is no longer a number.
+            StreamerError: the loss is no longer a number; the last checkpoint is of before.
         """
         while self.state.epoch < self._schedule.epochs:
             if not self._epoch():
@@ -153,8 +153,7 @@ class Trainer:
     def _finish(self, size: int, sums: "_Sums", seconds: float) -> None:
         state = self.state
         row: dict[str, float] = {"epoch": state.epoch, "size": size, **sums.means(), "seconds": round(seconds, 1)}
-        if not math.isfinite(row["loss"]):
-            raise StreamerError("the loss is no longer a number; start again with a smaller --rate")
+        check_numbers(state.average.network, self._settings.folder, row["loss"])
         state.epoch, state.step = state.epoch + 1, 0
         last = state.epoch == self._schedule.epochs
         if self._validate and (state.epoch % self._settings.validate_every == 0 or last):
@@ -168,6 +167,7 @@ class Trainer:
 
     def _save(self) -> None:
         state = self.state
+        check_numbers(state.average.network, self._settings.folder)
         training = {
             "network": state.network.state_dict(),
             "optimizer": state.optimizer.state_dict(),
@@ -223,6 +223,22 @@ def optimizer_of(network: nn.Module, distillation: Distillation | None = None) -
     known = set(map(id, inside))
     others = [weights for weights in every if weights.ndim > 1 and id(weights) not in known]
     return Muon(inside, others, [weights for weights in every if weights.ndim <= 1], _DECAY)
+
+
+def check_numbers(network: nn.Module, folder: Path, loss: float = 0.0) -> None:
+    """Sees to it that no checkpoint is overwritten by weights that are lost.
+
+    network: of averaged weights; what isn't a number once stays so in an average.
+
+    Raises:
+        StreamerError: the loss or a weight is no longer a number.
+    """
+    finite = torch.stack([weights.isfinite().all() for weights in network.parameters()]).all()
+    if math.isfinite(loss) and finite:
+        return
+    last = folder / LAST
+    start = f" --init {last} --output OTHER" if last.exists() else ""
+    raise StreamerError(f"the loss is no longer a number; start again with a smaller --rate{start}")
 
 
 class _Sums:

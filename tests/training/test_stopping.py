@@ -1,4 +1,4 @@
-"""A training that is stopped by a signal, and two in one folder."""
+"""A training that is stopped by a signal or by what it has become, and two in one folder."""
 
 import errno
 import fcntl
@@ -12,6 +12,7 @@ import engines.training.classify.trainer
 import engines.training.trainer
 from engines.training.checkpoint import read_content
 from engines.training.output import held_output
+from engines.training.schedule import Schedule
 from streamer.__main__ import main
 from tests.training.drawn import draw
 from tests.training.test_classify import paint
@@ -61,6 +62,31 @@ def test_a_signal_saves_and_says_so(
     assert signal.getsignal(number) is before
     assert main(words) == 0
     assert place(tmp_path) == (2, 0)
+
+
+@pytest.mark.parametrize("task", TRAINERS)
+def test_a_training_that_is_lost_keeps_its_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
+    session = "engines.training.session" if task == "detect" else "engines.training.classify.session"
+    monkeypatch.setattr(f"{session}._CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(Schedule, "rate_at", lambda _, epoch, step: float("inf") if (epoch, step) > (0, 0) else 1e-3)
+    assert main(command(task, tmp_path)) == 1
+    last = tmp_path / "out" / "last.pt"
+    assert f"start again with a smaller --rate --init {last} --output OTHER" in capsys.readouterr().err
+    assert place(tmp_path) == (0, 1)
+    assert all(bool(each.isfinite().all()) for each in read_content(last)["weights"].values())
+    assert [each.name for each in last.parent.iterdir() if each.suffix == ".pt"] == ["last.pt"]
+
+
+@pytest.mark.parametrize("task", TRAINERS)
+def test_one_that_is_lost_from_the_first_step_can_begin_again_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
+    monkeypatch.setattr(Schedule, "rate_at", lambda *_: float("inf"))
+    assert main(command(task, tmp_path)) == 1
+    assert capsys.readouterr().err.endswith("the loss is no longer a number; start again with a smaller --rate\n")
+    assert not (tmp_path / "out" / "last.pt").exists()
 
 
 def test_a_folder_is_one_trainings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """A classifier's training, step by step, epoch by epoch, always ready to be killed."""
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,8 +19,7 @@ from engines.training.device import halved
 from engines.training.ema import Average
 from engines.training.progress import Progress
 from engines.training.schedule import Schedule
-from engines.training.trainer import BEST, LAST, optimizer_of
-from streamer.errors import StreamerError
+from engines.training.trainer import BEST, LAST, check_numbers, optimizer_of
 
 SMOOTHING = 0.1  # of what is wanted of a class, spread over all (Szegedy et al. 2016, arXiv:1512.00567)
 
@@ -87,7 +85,7 @@ class Trainer:
         """Trains to the end, or until it is to stop; whether the end was reached. The last checkpoint is on disk then.
 
         Raises:
-            StreamerError: the loss is no longer a number.
+            StreamerError: the loss is no longer a number; the last checkpoint is of before.
         """
         while self.state.epoch < self._schedule.epochs:
             if not self._epoch():
@@ -137,8 +135,7 @@ class Trainer:
 
     def _finish(self, loss: float, seconds: float) -> None:
         state, settings = self.state, self._settings
-        if not math.isfinite(loss):
-            raise StreamerError("the loss is no longer a number; start again with a smaller --rate")
+        check_numbers(state.average.network, settings.folder, loss)
         row = {"epoch": state.epoch, "size": self._schedule.sizes[-1], "loss": loss, "seconds": round(seconds, 1)}
         state.epoch, state.step = state.epoch + 1, 0
         last = state.epoch == self._schedule.epochs
@@ -153,6 +150,7 @@ class Trainer:
 
     def _save(self) -> None:
         state = self.state
+        check_numbers(state.average.network, self._settings.folder)
         training = {
             "network": state.network.state_dict(),
             "optimizer": state.optimizer.state_dict(),
