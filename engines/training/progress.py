@@ -55,5 +55,34 @@ class Progress:
         if done <= self._before:
             return ""
         left = self._schedule.work_until(self._schedule.epochs) - done
-        minutes = round((time.monotonic() - self._started) / (done - self._before) * left / 60)
-        return f", {minutes // 60}:{minutes % 60:02} h left" if minutes else ", less than a minute left"
+        return _left((time.monotonic() - self._started) / (done - self._before) * left)
+
+
+class Counting:
+    """Of work on pictures, one by one, to be called after each; prints to stderr.
+
+    Args:
+        what: is being done.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._shown = self._started = time.monotonic()
+        self._before: int | None = None  # pictures that were done when this started
+        self._terminal = sys.stderr.isatty()
+
+    def __call__(self, done: int, of: int) -> None:
+        """So many pictures are done, of how many."""
+        now = time.monotonic()
+        self._before = done - 1 if self._before is None else self._before
+        if done < of and now - self._shown <= (0.5 if self._terminal else EVERY_S):
+            return
+        self._shown = now
+        left = _left((now - self._started) / (done - self._before) * (of - done)) if done < of else ""
+        start, end = ("\r\033[K", "" if left else "\n") if self._terminal else ("", "\n")
+        print(f"{start}{self._what}: {done} of {of} pictures{left}", end=end, file=sys.stderr, flush=True)
+
+
+def _left(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f", {minutes // 60}:{minutes % 60:02} h left" if minutes else ", less than a minute left"

@@ -20,12 +20,12 @@ from engines.training.dataset import Dataset, place_of, read_dataset
 from engines.training.device import chosen_device
 from engines.training.distillation import Distillation
 from engines.training.network import Network
-from engines.training.progress import Progress
+from engines.training.progress import Counting, Progress
 from engines.training.report import write_report
 from engines.training.resume import REPORT, check_data, check_same, told
 from engines.training.schedule import Schedule
 from engines.training.start import first_network
-from engines.training.stopping import Stopping
+from engines.training.stopping import Stopped, Stopping
 from engines.training.teacher import Teacher, check_gaps, widened, without_pseudo
 from engines.training.teacher_network import TeacherNetwork
 from engines.training.trainer import (
@@ -67,7 +67,12 @@ def train(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(threads - 1 if ahead else threads)
     torch.manual_seed(arguments.seed)
     torch.backends.cudnn.benchmark = True  # all batches of a size are alike
-    batches = _batches(arguments, device, threads)
+    stopping = Stopping(started + 60 * (arguments.max_minutes or float("inf")))
+    try:
+        batches = _batches(arguments, device, threads, stopping)
+    except Stopped:
+        _note(f"{folder}: {stopping.reason}; the same command goes on from here")
+        return stopping.status
     schedule = _schedule(arguments, len(batches))
     progress = Progress(schedule)
     for problem in batches.problems:
@@ -81,7 +86,6 @@ def train(arguments: argparse.Namespace) -> int:
         state = new_state(first_network(arguments.init, batches.names), device, distil)
     if unfinished:
         progress.note(f"{folder}: going on after {state.epoch} epochs and {state.step} batches")
-    stopping = Stopping(started + 60 * (arguments.max_minutes or float("inf")))
     settings = Settings(
         folder=folder,
         # Asked about every cell, a teacher says itself where nothing is.
@@ -115,7 +119,7 @@ def _unfinished(folder: Path, wanted: Mapping[str, object], epochs: int) -> Chec
     return checkpoint
 
 
-def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) -> Batches:
+def _batches(arguments: argparse.Namespace, device: torch.device, threads: int, stopping: Stopping) -> Batches:
     datasets = [dataset for path in arguments.datasets if (dataset := _dataset(path, arguments)).pictures]
     if not datasets:
         raise UsageError(f"--leave-out {' '.join(arguments.leave_out)} leaves no picture")
@@ -127,8 +131,9 @@ def _batches(arguments: argparse.Namespace, device: torch.device, threads: int) 
         if arguments.distil != "dense":
             check_gaps(datasets)
     if arguments.teacher and arguments.distil == "once":
-        teacher = Teacher(arguments.teacher, arguments.output, threads)
-        datasets = [teacher.taught(dataset, _tell) for dataset in datasets]
+        teacher = Teacher(arguments.teacher, arguments.output, threads, stopping)
+        with stopping.listening():
+            datasets = [teacher.taught(dataset, Counting("teacher")) for dataset in datasets]
     elif arguments.teacher:
         datasets = [without_pseudo(dataset) for dataset in datasets]
     batches = Batches(
@@ -243,10 +248,5 @@ def _measurable(dataset: Dataset | None, split: str) -> Dataset | None:
     return None
 
 
-def _tell(done: int, of: int) -> None:
-    if done % 500 == 0 or done == of:
-        _note(f"teacher: {done} of {of} pictures")
-
-
 def _note(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(f"\r\033[K{line}" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)

@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Stopped(Exception):
+    """Work was left off because it was time to; what is done of it is on disk."""
+
+
 class Stopping:
     """Whether it is time to save and end.
 

@@ -6,6 +6,7 @@ distillation (Hinton et al. 2015, arXiv:1503.02531).
 """
 
 import hashlib
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,20 +18,23 @@ from engines.detections import Detections
 from engines.detector import Detector, open_detector
 from engines.training.dataset import Dataset, Picture
 from engines.training.picture_file import PictureError
+from engines.training.stopping import Stopped
 from streamer.errors import UsageError
 from streamer.settings import DetectSettings
 
 CONFIDENCE = 0.05  # from which a box of the teacher's is a soft label
 IOU = 0.6
+_SAVE_S = 60.0  # between two times that answers are written
 
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A detector file, and where its answers are kept."""
+    """A detector file, and where its answers are kept; stop: asked after each picture whether to leave off."""
 
     file: Path
     folder: Path
     threads: int
+    stop: Callable[[], bool] = lambda: False
 
     def taught(self, dataset: Dataset, tell: Callable[[int, int], None]) -> Dataset:
         """The data set with soft labels for the classes that are not labelled throughout.
@@ -39,6 +43,7 @@ class Teacher:
 
         Raises:
             ModelError: the file can't be run. UsageError: it has none of the classes.
+            Stopped: it was left off; the next call goes on from there.
         """
         gaps = _gaps(dataset)
         if not gaps:
@@ -46,10 +51,10 @@ class Teacher:
         settings = DetectSettings(model=str(self.file), confidence=CONFIDENCE, iou=IOU)
         detector = open_detector(settings, self.threads)
         try:
+            numbers = _numbers(detector, dataset)
             found = self._answers(detector, gaps, tell)
         finally:
             detector.close()
-        numbers = _numbers(detector, dataset)
         answers = {id(picture): answer for picture, answer in zip(gaps, found, strict=True)}
         pictures = [
             softened(picture, _named(answers[id(picture)], numbers), dataset.known(picture.source))
@@ -66,11 +71,18 @@ class Teacher:
         cache = self.folder / f"teacher-{detector.model.sha256[:12]}-{_digest(pictures)[:12]}.npz"
         if cache.exists():
             return _read(cache)
-        found = []
-        for number, picture in enumerate(pictures, 1):
+        part, saved = cache.with_suffix(".part.npz"), time.monotonic()
+        found = _read(part) if part.exists() else []
+        for number, picture in enumerate(pictures[len(found) :], len(found) + 1):
             found.append(_ask(detector, picture))
             tell(number, len(pictures))
-        _write(cache, found)
+            stopped = self.stop()
+            if stopped or time.monotonic() - saved > _SAVE_S or number == len(pictures):
+                _write(part, found)
+                saved = time.monotonic()
+            if stopped and number < len(pictures):
+                raise Stopped
+        part.replace(cache)
         return found
 
 

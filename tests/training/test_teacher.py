@@ -8,6 +8,7 @@ import pytest
 
 from engines.detections import Detections
 from engines.training.dataset import Dataset, Picture, read_dataset
+from engines.training.stopping import Stopped
 from engines.training.teacher import Teacher, softened, widened, without_pseudo
 from streamer.__main__ import main
 from streamer.errors import UsageError
@@ -81,6 +82,57 @@ def test_other_pictures_are_asked_about_though_as_many(dataset: Dataset, file: P
     first, second = (each.path for each in other.pictures if each.source == "a")
     first.write_bytes(second.read_bytes())
     assert asked(other) == 2
+
+
+def test_a_teacher_that_was_stopped_goes_on_from_there(dataset: Dataset, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    whole = Teacher(file, tmp_path / "whole", 1).taught(dataset, lambda done, of: None)
+    asked: list[tuple[int, int]] = []
+    with pytest.raises(Stopped):
+        Teacher(file, tmp_path, 1, lambda: True).taught(dataset, lambda *told: asked.append(told))
+    again = Teacher(file, tmp_path, 1, lambda: True).taught(dataset, lambda *told: asked.append(told))
+    assert asked == [(1, 2), (2, 2)]
+    assert [labels(each) for each in again.pictures] == [labels(each) for each in whole.pictures]
+    assert len([*tmp_path.glob("teacher-*")]) == 1
+
+
+def test_a_kill_costs_what_was_found_since_a_minute(
+    dataset: Dataset, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(done: int, of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("engines.training.teacher._SAVE_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        Teacher(file, tmp_path, 1).taught(dataset, killed)
+    asked: list[tuple[int, int]] = []
+    Teacher(file, tmp_path, 1).taught(dataset, lambda *told: asked.append(told))
+    assert asked == [(2, 2)]
+
+
+def test_classes_are_compared_before_anything_is_asked(dataset: Dataset, file: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has none of the classes box, circle"):
+        Teacher(file, tmp_path, 1).taught(replace(dataset, names=("box", "circle")), lambda *_: pytest.fail("asked"))
+
+
+def test_a_training_s_time_is_up_while_its_teacher_looks(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("engines.training.progress.EVERY_S", -1.0)
+    words = ["train", str(draw(tmp_path / "data", train=4, val=1)), "--output", str(tmp_path / "out"), "--epochs", "1"]
+    words += ["--sizes", "64", "--batch", "4", "--threads", "1", "--device", "cpu", "--val", "none"]
+    words += ["--labelled", "a=box", "--teacher", str(file)]
+    assert main([*words, "--max-minutes", "1e-9"]) == 0
+    assert not (tmp_path / "out" / "last.pt").exists()
+    told = capsys.readouterr().err
+    assert "teacher: 1 of 2 pictures, less than a minute left\n" in told
+    assert told.endswith("time is up; the same command goes on from here\n")
+    assert main(words) == 0
+    assert (tmp_path / "out" / "last.pt").exists()
+    told = capsys.readouterr().err
+    assert "teacher: 1 of 2" not in told
+    assert "teacher: 2 of 2 pictures\n" in told
 
 
 def test_a_damaged_cache_is_named(dataset: Dataset, file: Path, tmp_path: Path) -> None:
