@@ -15,13 +15,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from consumers import metrics
-from consumers.counting import count
-from consumers.dead import dead_record
 from consumers.entry import Batch, Row
 from consumers.faults import Fault, judge
 from consumers.ledger import Ledger
+from consumers.poison.dead import dead_record
 from consumers.state import state_key
+from consumers.telemetry import metrics
+from consumers.telemetry.counting import count
 from streamer.broker import (
     abandon,
     commit_transaction,

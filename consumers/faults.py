@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from consumers.decode import DeadFrameError
+from consumers.lanes.decode import DeadFrameError
 from engines.tensorrt.errors import DeviceLostError
 from streamer.errors import ServiceError, UsageError
 

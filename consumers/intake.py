@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from consumers import metrics
 from consumers.choose import Chooser
 from consumers.entry import Entry
 from consumers.follow import Followers
-from consumers.isolation import Isolation, Polled, answer_group
+from consumers.lanes.motion_gate import MotionGate
 from consumers.ledger import Ledger
-from consumers.mirror import Mirror
-from consumers.motion_gate import MotionGate
+from consumers.mirroring.mirror import Mirror
+from consumers.plain_offsets import PlainOffsets
+from consumers.poison.isolation import Isolation, Polled, answer_group
 from consumers.positions import load_positions, newest
 from consumers.state import StateReader
+from consumers.telemetry import metrics
 from consumers.treatment import Treatments
 from streamer.broker import (
     commit_while_revoked,
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
     from kafka.consumer.fetcher import ConsumerRecord
 
-    from streamer.broker import Offsets
-
 log = logging.getLogger(__name__)
 
 _POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
@@ -46,12 +45,14 @@ _BUSY_S = 0.08
 _ANY, _MANY = (1, 500), (256 << 10, 50)  # bytes, ms: how much the broker waits for, and how long, until it answers
 _FULL_S = 1.0  # without room for so long, poll for the group's sake only
 _BEHIND_MS = 2000  # beyond a frame's bound: skip to the fresh end of the log rather than read it all
-_FLUSH_MS = 5_000
 _REVOKE_S = 3.0  # below the smallest useful session timeout: heartbeats stop meanwhile
 
 
 class Intake:
-    """Owns the consumer; everything but the rebalance callbacks runs in the thread that calls `step`."""
+    """Owns the consumer; everything but the rebalance callbacks runs in the thread that calls `step`.
+
+    plain_offsets: where the committer leaves offsets that are not part of a transaction.
+    """
 
     def __init__(
         self,
@@ -65,18 +66,15 @@ class Intake:
     ) -> None:
         self._settings, self._ledger, self._chooser, self._followers = settings, ledger, chooser, followers
         self._mirror, self._treatments, self._gate = mirror, treatments, gate
-        self._isolation = Isolation(settings.detect, ledger, self._learn, self._take_in, self._flush_plain)
         self._names = topic_names(settings.kafka)
+        self.plain_offsets = PlainOffsets(self._names.frames, ledger)
+        self._isolation = Isolation(settings.detect, ledger, self._learn, self._take_in, self._flush_offsets)
         self._consumer: KafkaConsumer | None = None
         self._stopping = threading.Event()
         self._leaving: Deadline | None = None
         self._next_offset: dict[int, int] = {}
         self._tracked: frozenset[str] = frozenset()
         self._stepped_over: dict[int, GapReason] = {}  # why the log before a partition's next record was not read
-        self._plain: dict[int, tuple[int, str]] = {}  # offsets outside of transactions, until they are acknowledged
-        self._plain_came = False  # some that no request was made for
-        self._plain_refused = False  # the last request failed
-        self._plain_lock = threading.Lock()
         self._era = 0  # how often partitions were given up
         self._came = False  # partitions that are not taken over yet
         self._era_lock = threading.Lock()
@@ -129,7 +127,7 @@ class Intake:
         """Polls once and hands the frames on."""
         assert self._consumer is not None
         self._treatments.refresh()
-        self._commit_plain()
+        self.plain_offsets.commit(self._consumer)
         # While frames wait, all lanes are busy: what comes now isn't needed sooner, and many at once cost less.
         set_fetch(self._consumer, *(_MANY if self._chooser.depth() >= _BUSY else _ANY))
         self._chooser.wait_until_low(_BUSY_S)
@@ -324,63 +322,16 @@ class Intake:
             self._next_offset.pop(partition.partition, None)
             self._stepped_over[partition.partition] = GapReason.STALE
 
-    def later_commit(self, offsets: dict[int, tuple[int, str]]) -> None:
-        """Offsets to commit outside a transaction; from any thread."""
-        with self._plain_lock:
-            # Of a partition that was given up meanwhile they are its next owner's to commit.
-            ours = {number: written for number, written in offsets.items() if self._ledger.standing(number) is not None}
-            self._plain |= ours
-            self._plain_came = True
-
-    def _commit_plain(self) -> None:
-        """Doesn't wait for the broker's answer."""
-        with self._plain_lock:
-            came, self._plain_came = self._plain_came, False
-            offsets = self._offsets(self._plain)
-        if came and offsets:
-            assert self._consumer is not None
-            self._consumer.commit_async(offsets, self._acknowledged)
-
-    def _flush_plain(self) -> None:
-        """Waits for the answer.
-
-        Raises:
-            KafkaError: they could not be committed.
-        """
-        with self._plain_lock:
-            offsets = self._offsets(self._plain)
-        if offsets:
-            assert self._consumer is not None
-            self._consumer.commit(offsets, timeout_ms=_FLUSH_MS)
-            self._acknowledged(offsets, None)
-
-    def _acknowledged(self, offsets: "Offsets", answer: object) -> None:
-        with self._plain_lock:
-            refused, self._plain_refused = self._plain_refused, isinstance(answer, Exception)
-            if self._plain_refused:
-                if not refused:  # said once: an outage has a failure per poll
-                    log.warning("offsets are not committed yet: %s", answer)
-                self._plain_came = True  # tried again, with what has come since
-                return
-            for partition, written in offsets.items():
-                if self._plain.get(partition.partition) == (written.offset, written.metadata):
-                    del self._plain[partition.partition]
-
-    def _offsets(self, plain: dict[int, tuple[int, str]]) -> "Offsets":
-        from kafka import TopicPartition
-        from kafka.structs import OffsetAndMetadata
-
-        return {
-            TopicPartition(self._names.frames, number): OffsetAndMetadata(*written, -1)
-            for number, written in plain.items()
-        }
+    def _flush_offsets(self) -> None:
+        assert self._consumer is not None
+        self.plain_offsets.flush(self._consumer)
 
     async def revoked(self, partitions: "set[TopicPartition]") -> None:
         """Called by kafka-python in its own thread before others get partitions: what is done is committed first."""
         from kafka.errors import KafkaError
 
         assert self._consumer is not None
-        last = self._offsets(self.given_up(partitions, self._patience_s()))
+        last = self.plain_offsets.for_kafka(self.given_up(partitions, self._patience_s()))
         try:
             await commit_while_revoked(self._consumer, last, self._patience_s())
         except KafkaError as error:
@@ -404,8 +355,7 @@ class Intake:
         self._mirror.forget(numbers)
         self._followers.forget(numbers)
         self._gate.forget(numbers)
-        with self._plain_lock:
-            return {number: self._plain.pop(number) for number in numbers & self._plain.keys()}
+        return self.plain_offsets.withdraw(numbers)
 
     def assigned(self, partitions: "set[TopicPartition]") -> None:
         """Called by kafka-python in its own thread; the next `step` takes them over."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from consumers.attempts import Attempt
 from consumers.cover import covering
 from consumers.entry import Batch, Entry, Partition
+from consumers.poison.attempts import Attempt
 from consumers.positions import Position, Positions, dump_positions, stepped_over
 from streamer.records import Death, End, EndHeader, FrameHeader, FrameId, Gap, GapReason, Result
 
@@ -102,7 +102,7 @@ class Ledger:
             state = self._partitions.get(partition)
             return state is not None and state.begun
 
-    def standing(self, partition: Partition) -> int | None:
+    def committed_offset(self, partition: Partition) -> int | None:
         """The committed offset; None: the partition isn't open."""
         with self._changed:
             state = self._partitions.get(partition)

@@ -17,7 +17,7 @@ _SEEN_S = 10.0
 log = logging.getLogger(__name__)
 
 
-class Membership:
+class PipelineRegistration:
     """Our pipeline's record on topic `pipelines`. Belongs to one thread."""
 
     def __init__(self, settings: Settings) -> None:

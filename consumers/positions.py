@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from consumers.attempts import Attempt
+from consumers.poison.attempts import Attempt
 from streamer.records import FrameId, GapReason
 from streamer.records.fields import count
 

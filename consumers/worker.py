@@ -5,23 +5,23 @@ import threading
 import time
 from collections.abc import Callable
 
-from consumers import metrics
 from consumers.choose import Chooser
 from consumers.commit import Committer
 from consumers.entry import Batch, Entry
 from consumers.faults import Fault, judge
 from consumers.follow import Followers
-from consumers.gpu_metrics import GPUS
 from consumers.intake import Intake
-from consumers.lane import LaneThread
-from consumers.lanes import make_lane
+from consumers.lanes.lane import LaneThread
+from consumers.lanes.make import make_lane
+from consumers.lanes.motion_gate import MotionGate
+from consumers.lanes.opening import open_watched
 from consumers.ledger import Ledger
-from consumers.mirror import Mirror
-from consumers.motion_gate import MotionGate
-from consumers.opening import open_watched
-from consumers.pipeline import Membership
-from consumers.preview import Preview
-from consumers.stream_ages import STREAM_AGES
+from consumers.mirroring.mirror import Mirror
+from consumers.mirroring.preview import Preview
+from consumers.pipeline import PipelineRegistration
+from consumers.telemetry import metrics
+from consumers.telemetry.gpu_metrics import GPUS
+from consumers.telemetry.stream_ages import STREAM_AGES
 from consumers.treatment import Treatments
 from engines.progress import BuildStopped
 from streamer.broker import kafka_error
@@ -56,9 +56,9 @@ class Worker:
             *(settings, self._ledger, self._chooser, self._mirror, self._treatments, self._followers, self._gate)
         )
         self._committer = Committer(
-            *(settings, self._ledger, self._follow, self._mirror.write, self._intake.later_commit, instance)
+            *(settings, self._ledger, self._follow, self._mirror.write, self._intake.plain_offsets.add, instance)
         )
-        self._membership = Membership(settings)
+        self._registration = PipelineRegistration(settings)
         self._lanes: list[LaneThread] = []
         self._tries = Retry(_RETRY_S, _RETRY_MOST_S, settings.detect.retry_timeout_s)
         self._gauges_at = self._model_at = 0.0
@@ -100,7 +100,7 @@ class Worker:
         detectors = open_watched(detect, stopping, self._wait_for)
         GPUS.watch(detectors)
         self._followers.classes = detectors[0].model.classes
-        self._membership.join(detectors[0].model, replace_model)
+        self._registration.join(detectors[0].model, replace_model)
         self._treatments.open()
         self._mirror.open()
         self._committer.open()
@@ -133,7 +133,7 @@ class Worker:
 
     def _check_model(self) -> None:
         if time.monotonic() - self._model_at > _MODEL_S:
-            self._membership.check()
+            self._registration.check()
             self._model_at = time.monotonic()  # one that failed is tried again at the next step
 
     def _follow(self, batch: Batch) -> None:
@@ -182,5 +182,5 @@ class Worker:
             self._preview.join(deadline.remaining())
         STREAM_AGES.unwatch(self._pipeline, self._ledger.owns)
         self._treatments.close()
-        self._membership.close()
+        self._registration.close()
         log.info("pipeline %s: stopped", self._pipeline)

@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from consumers.decode import DeadFrameError, check, decode
-from consumers.locate import detected_objects, too_small
+from consumers.lanes.decode import DeadFrameError, check, decode
+from consumers.lanes.locate import detected_objects, too_small
 from consumers.replay.look import Look
 from consumers.replay.retained import RetainedFrame
 from engines.detector import Detector, open_detector

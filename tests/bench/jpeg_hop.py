@@ -23,7 +23,7 @@ import simplejpeg
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from consumers.decode import decode
+from consumers.lanes.decode import decode
 from engines.coco import NAMES
 from engines.detections import Detections
 from engines.detector import Detector, open_detector

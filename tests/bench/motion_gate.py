@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumers.decode import decode
 from consumers.entry import Entry
-from consumers.motion_gate import MotionGate, Verdict
+from consumers.lanes.decode import decode
+from consumers.lanes.motion_gate import MotionGate, Verdict
 from engines.detections import Detections
 from engines.detector import Detector, open_detector
 from producers.encoder import Encoder

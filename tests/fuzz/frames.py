@@ -11,11 +11,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from consumers.choose import Chooser
-from consumers.decode import DeadFrameError, check, decode
 from consumers.entry import Batch, Entry
-from consumers.lanes import make_lane
+from consumers.lanes.decode import DeadFrameError, check, decode
+from consumers.lanes.make import make_lane
+from consumers.lanes.motion_gate import MotionGate
 from consumers.ledger import Ledger
-from consumers.motion_gate import MotionGate
 from consumers.positions import Positions, load_positions
 from engines.detector import open_detector
 from streamer.errors import RecordError

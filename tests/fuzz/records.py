@@ -5,10 +5,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from consumers.attempts import Attempt
 from consumers.entry import Batch, Entry
 from consumers.follow import Follower, Followers
 from consumers.ledger import Ledger
+from consumers.poison.attempts import Attempt
 from consumers.positions import Position, dump_positions, load_positions, newest, stepped_over
 from streamer.catalog import Catalog
 from streamer.errors import RecordError, UsageError

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from consumers.entry import Row
-from consumers.redis_writer import RedisWriter
+from consumers.mirroring.redis_writer import RedisWriter
 from streamer.mirror import Keys, connect_redis
 from streamer.records import FrameId, Result
 from tests.integration.worker_rig import Rig, wait_until
@@ -26,7 +26,7 @@ def rows(first: int, last: int, written_ms: int | None = None) -> list[Row]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds since it began, to be set."""
     began, passed = time.monotonic(), [0.0]
-    monkeypatch.setattr("consumers.redis_writer.time.monotonic", lambda: began + passed[0])
+    monkeypatch.setattr("consumers.mirroring.redis_writer.time.monotonic", lambda: began + passed[0])
     return passed
 
 

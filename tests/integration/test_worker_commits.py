@@ -230,4 +230,4 @@ def test_without_transactions_offsets_whose_commit_fails_are_committed_again(
         rig.put(header("a", 0))
         wait_until(lambda: acknowledged)
         assert not next(failures, False)
-        assert worker._intake._plain == {}
+        assert worker._intake.plain_offsets.is_empty

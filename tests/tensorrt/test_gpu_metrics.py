@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
-from consumers.gpu_metrics import GPUS
+from consumers.telemetry.gpu_metrics import GPUS
 from engines.tensorrt.usage import UsageMeter, usage_meter
 from tests.conftest import need
 from tests.fakes.nvml import Nvml, pynvml

@@ -17,11 +17,11 @@ from prometheus_client import REGISTRY
 
 from consumers.choose import Chooser
 from consumers.entry import Entry
-from consumers.jpeg_lane import JpegLane
-from consumers.lane import LaneThread
-from consumers.lanes import make_lane
+from consumers.lanes.jpeg_lane import JpegLane
+from consumers.lanes.lane import LaneThread
+from consumers.lanes.make import make_lane
+from consumers.lanes.motion_gate import MotionGate
 from consumers.ledger import Ledger
-from consumers.motion_gate import MotionGate
 from consumers.positions import Positions
 from engines.detector import Detector
 from engines.jpeg_detector import Damaged, JpegEngine

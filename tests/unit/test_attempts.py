@@ -14,10 +14,10 @@ import pytest
 from kafka import TopicPartition
 from kafka.structs import MemberState
 
-from consumers.attempts import GROUP, Attempt, begun_alone, begun_in_group, begun_together
 from consumers.entry import Entry
-from consumers.isolation import Isolation, Polled
 from consumers.ledger import Ledger
+from consumers.poison.attempts import GROUP, Attempt, begun_alone, begun_in_group, begun_together
+from consumers.poison.isolation import Isolation, Polled
 from consumers.positions import Positions, dump_positions, load_positions
 from streamer.records import DeadCause, Death, FrameHeader, FrameId, GapReason, Result
 from streamer.settings import DetectSettings

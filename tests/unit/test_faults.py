@@ -3,8 +3,8 @@
 import pytest
 from kafka import errors
 
-from consumers.decode import DeadFrameError
 from consumers.faults import Fault, judge
+from consumers.lanes.decode import DeadFrameError
 from engines.tensorrt.errors import DeviceLostError, OutOfDeviceMemoryError
 from streamer.errors import ServiceError, UsageError
 

@@ -16,9 +16,9 @@ from prometheus_client import REGISTRY
 from consumers.choose import Chooser
 from consumers.follow import Followers
 from consumers.intake import Intake
+from consumers.lanes.motion_gate import MotionGate
 from consumers.ledger import Ledger
-from consumers.mirror import Mirror
-from consumers.motion_gate import MotionGate
+from consumers.mirroring.mirror import Mirror
 from consumers.positions import Position, Positions, dump_positions
 from consumers.treatment import Treatment, Treatments
 from streamer.records import FrameHeader, FrameId, Gap, GapReason
@@ -202,7 +202,7 @@ def test_an_outage_in_which_offsets_can_t_be_committed_is_said_once(
     for _ in range(2):
         away = [KafkaConnectionError("the coordinator is away")] * 3
         consumer.answers = [*away, None]
-        rig.intake.later_commit({0: (12, "")})
+        rig.intake.plain_offsets.add({0: (12, "")})
         with caplog.at_level(logging.WARNING, "consumers.intake"):
             for _ in range(6):
                 rig.intake.step(0)
@@ -220,7 +220,7 @@ def test_nothing_is_polled_while_too_much_is_not_committed(monkeypatch: pytest.M
     rig.polls.append({PARTITIONS[0]: records(PARTITIONS[0], first=5)})
     rig.intake.step(0)
     consumer.answers.append(None)
-    rig.intake.later_commit({0: (12, "")})
+    rig.intake.plain_offsets.add({0: (12, "")})
     rig.intake.step(0)
     assert (rig.ledger.depth(), len(answered), consumer.asked) == (15, 1, 1)
 

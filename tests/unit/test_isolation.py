@@ -8,9 +8,9 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaConnectionError
 
-from consumers.attempts import Attempt
-from consumers.isolation import Isolation, answer_group
 from consumers.ledger import Ledger
+from consumers.poison.attempts import Attempt
+from consumers.poison.isolation import Isolation, answer_group
 from consumers.positions import Positions
 from streamer.settings import DetectSettings
 
@@ -57,7 +57,7 @@ def polled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
                 raise what
             return what
 
-        monkeypatch.setattr("consumers.isolation.poll_group", poll)
+        monkeypatch.setattr("consumers.poison.isolation.poll_group", poll)
 
     bring({})
     return bring

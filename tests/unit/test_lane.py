@@ -12,9 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from consumers.choose import Chooser
 from consumers.entry import Entry
-from consumers.lanes import make_lane, open_detectors
+from consumers.lanes.make import make_lane, open_detectors
+from consumers.lanes.motion_gate import MotionGate
 from consumers.ledger import Ledger
-from consumers.motion_gate import MotionGate
 from consumers.positions import Positions
 from engines.detector import Detector, open_detector
 from streamer.records import DeadCause, FrameHeader, FrameId, GapReason, Result

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from consumers.locate import source_boxes, too_small
+from consumers.lanes.locate import source_boxes, too_small
 from engines.detector import Detector
 from engines.letterbox import Letterbox, Padding
 from producers.transform import NetworkInput, plan

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from kafka import TopicPartition
 
-from consumers import log_tail
 from consumers.entry import Row
-from consumers.log_tail import LogTail
+from consumers.mirroring import log_tail
+from consumers.mirroring.log_tail import LogTail
 from streamer.records import FrameId, Result
 from streamer.settings import Settings
 

@@ -12,10 +12,10 @@ from kafka.errors import KafkaTimeoutError
 from prometheus_client import REGISTRY
 from redis.exceptions import ConnectionError
 
-from consumers import mirror, repair
 from consumers.commit import Committer
 from consumers.entry import Channel, Entry, Row
 from consumers.ledger import Ledger
+from consumers.mirroring import mirror, repair
 from consumers.positions import Positions
 from streamer.records import ZERO, FrameHeader, FrameId, Result
 from streamer.settings import Settings
@@ -186,8 +186,8 @@ def test_a_reader_of_the_log_that_hears_nothing_is_replaced(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tails = iter([Deaf(world), Tail(world)])
-    monkeypatch.setattr("consumers.repair.LogTail", lambda *_: next(tails))
-    monkeypatch.setattr("consumers.repair.STANDS_S", 0.05)
+    monkeypatch.setattr("consumers.mirroring.repair.LogTail", lambda *_: next(tails))
+    monkeypatch.setattr("consumers.mirroring.repair.STANDS_S", 0.05)
     under_test = mirror.Mirror(Settings())
     world.log = rows(0, 3)
     under_test.check(0, {"a": FrameId(1, 2)}, {})

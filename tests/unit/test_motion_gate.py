@@ -8,7 +8,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from consumers.entry import Batch, Entry
-from consumers.motion_gate import MotionGate, Verdict
+from consumers.lanes.motion_gate import MotionGate, Verdict
 from consumers.worker import Worker
 from streamer.records import FrameHeader, FrameId
 from streamer.settings import Settings

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from consumers import opening
-from consumers.opening import open_watched
+from consumers.lanes import opening
+from consumers.lanes.opening import open_watched
 from engines.progress import BuildStopped, told
 from streamer.errors import ModelError
 from streamer.settings import DetectSettings

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from redis.exceptions import NoPermissionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from consumers import preview
 from consumers.entry import Entry
-from consumers.preview import Preview, colour_of, draw
+from consumers.mirroring import preview
+from consumers.mirroring.preview import Preview, colour_of, draw
 from streamer.records import BBox, DetectedObject, FrameHeader, FrameId, Result
 from streamer.settings import Settings
 from tests.integration.producer_rig import eventually

@@ -8,8 +8,8 @@ import pytest
 
 from consumers.entry import Entry
 from consumers.ledger import Ledger
+from consumers.poison.retrying import Retrying
 from consumers.positions import Positions
-from consumers.retrying import Retrying
 from streamer.records import FrameHeader, FrameId, GapReason
 from streamer.settings import DetectSettings
 
@@ -45,8 +45,8 @@ class Rig:
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr("consumers.retrying._SHORTEST_S", 0.001)
-    monkeypatch.setattr("consumers.retrying._LONGEST_S", 0.001)
+    monkeypatch.setattr("consumers.poison.retrying._SHORTEST_S", 0.001)
+    monkeypatch.setattr("consumers.poison.retrying._LONGEST_S", 0.001)
     return Rig()
 
 

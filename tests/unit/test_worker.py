@@ -25,7 +25,7 @@ class Rig:
         monkeypatch.setattr(self.worker, "_start", lambda *_: None)
         monkeypatch.setattr(self.worker, "_stop", lambda: None)
         monkeypatch.setattr(self.worker._intake, "step", self._step)
-        monkeypatch.setattr(self.worker._membership, "check", self._check)
+        monkeypatch.setattr(self.worker._registration, "check", self._check)
 
     def _step(self, timeout_ms: Any) -> None:
         self.steps += 1

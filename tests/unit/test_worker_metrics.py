@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 
-from consumers import metrics, stream_ages
-from consumers.counting import count
 from consumers.entry import Batch, Entry, Row
-from consumers.stream_ages import STREAM_AGES
+from consumers.telemetry import metrics, stream_ages
+from consumers.telemetry.counting import count
+from consumers.telemetry.stream_ages import STREAM_AGES
 from streamer.records import (
     BBox,
     DeadCause,

@@ -1,4 +1,4 @@
-"""Begins frames, having written down that it does; suspect ones apart from all others. See consumers/attempts.py."""
+"""Begins frames, having written down that it does; suspect ones apart from all others. See attempts.py."""
 
 import logging
 import time
@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from consumers import metrics
-from consumers.attempts import GROUP, Attempt, begun_alone, begun_in_group, begun_together
 from consumers.ledger import Ledger
+from consumers.poison.attempts import GROUP, Attempt, begun_alone, begun_in_group, begun_together
+from consumers.telemetry import metrics
 from streamer.broker import poll_group
 from streamer.settings import DetectSettings
 
@@ -69,7 +69,7 @@ class Isolation:
         if attempt is not None:
             log.warning(
                 "partition %d: a worker died at its frames from %s on; they are begun apart from others",
-                *(partition.partition, self._ledger.standing(partition.partition)),
+                *(partition.partition, self._ledger.committed_offset(partition.partition)),
             )
             self._suspects[partition] = attempt.until
 

@@ -9,12 +9,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from consumers import metrics
 from consumers.choose import Chooser
-from consumers.decode import DeadFrameError, decode
 from consumers.entry import Entry
-from consumers.outcome import Outcomes
-from consumers.retrying import Retrying
+from consumers.lanes.decode import DeadFrameError, decode
+from consumers.lanes.outcome import Outcomes
+from consumers.poison.retrying import Retrying
+from consumers.telemetry import metrics
 from streamer.errors import StreamerError
 from streamer.settings import DetectSettings
 

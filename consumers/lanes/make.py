@@ -4,12 +4,12 @@ import os
 from typing import TYPE_CHECKING
 
 from consumers.choose import Chooser
-from consumers.jpeg_lane import JpegLane
-from consumers.lane import Lane, LaneThread
+from consumers.lanes.jpeg_lane import JpegLane
+from consumers.lanes.lane import Lane, LaneThread
+from consumers.lanes.motion_gate import MotionGate
+from consumers.lanes.outcome import Outcomes
 from consumers.ledger import Ledger
-from consumers.motion_gate import MotionGate
-from consumers.outcome import Outcomes
-from consumers.preview import Preview
+from consumers.mirroring.preview import Preview
 from streamer.settings import DetectSettings
 
 if TYPE_CHECKING:

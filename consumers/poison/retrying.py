@@ -5,9 +5,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from consumers import metrics
 from consumers.entry import Entry
 from consumers.faults import Fault, judge
+from consumers.telemetry import metrics
 from streamer.retry import Backoff
 from streamer.settings import DetectSettings
 

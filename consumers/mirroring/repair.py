@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from consumers.entry import Channel, Row
-from consumers.log_tail import LogTail
-from consumers.redis_writer import RedisWriter
+from consumers.mirroring.log_tail import LogTail
+from consumers.mirroring.redis_writer import RedisWriter
 from streamer.lifecycle import Deadline
 from streamer.records import ZERO, FrameId
 from streamer.settings import Settings
 
 if TYPE_CHECKING:
-    from consumers.log_tail import Ends
+    from consumers.mirroring.log_tail import Ends
 
 Targets = dict[Channel, FrameId]
 STANDS_S = 30.0

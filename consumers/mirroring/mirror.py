@@ -10,10 +10,10 @@ from collections.abc import Mapping, Set
 
 from redis.exceptions import RedisError, ResponseError
 
-from consumers import metrics
 from consumers.entry import Channel, Row
-from consumers.redis_writer import RedisWriter
-from consumers.repair import STANDS_S, Repair, Targets
+from consumers.mirroring.redis_writer import RedisWriter
+from consumers.mirroring.repair import STANDS_S, Repair, Targets
+from consumers.telemetry import metrics
 from streamer.errors import ServiceError
 from streamer.mirror import is_away, redis_error
 from streamer.records import ZERO, FrameId

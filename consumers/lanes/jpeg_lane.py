@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from consumers import metrics
 from consumers.choose import Chooser
-from consumers.decode import unreadable
 from consumers.entry import Entry
-from consumers.lane import LaneThread
-from consumers.outcome import Outcomes
-from consumers.retrying import Retrying, raise_if_lasting
+from consumers.lanes.decode import unreadable
+from consumers.lanes.lane import LaneThread
+from consumers.lanes.outcome import Outcomes
+from consumers.poison.retrying import Retrying, raise_if_lasting
+from consumers.telemetry import metrics
 from engines.jpeg_detector import Damaged, Frame
 from streamer.settings import DetectSettings
 

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from consumers.pipeline import Membership
+from consumers.pipeline import PipelineRegistration
 from engines.letterbox import Padding
 from engines.model import ModelInfo
 from streamer.errors import UsageError
@@ -43,7 +43,7 @@ def test_the_first_says_whether_pictures_are_stretched(
     monkeypatch: pytest.MonkeyPatch, padding: Padding, stretched: bool
 ) -> None:
     topic = Topic(monkeypatch, None)
-    Membership(Settings()).join(model(padding), replace=False)
+    PipelineRegistration(Settings()).join(model(padding), replace=False)
     assert topic.definitions == {"main": record(stretched)}
 
 
@@ -52,7 +52,7 @@ def test_a_record_of_before_is_written_again_and_one_that_is_right_is_not(
     monkeypatch: pytest.MonkeyPatch, before: bool, writes: int
 ) -> None:
     topic = Topic(monkeypatch, record(before))
-    Membership(Settings()).join(model(), replace=False)
+    PipelineRegistration(Settings()).join(model(), replace=False)
     assert topic.definitions == {"main": record(stretched=True)}
     assert topic.writes == writes
 
@@ -60,5 +60,5 @@ def test_a_record_of_before_is_written_again_and_one_that_is_right_is_not(
 def test_another_model_is_refused_and_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     topic = Topic(monkeypatch, record(stretched=True))
     with pytest.raises(UsageError, match=r"pipeline main runs m\.onnx \(111111111111\), not m\.onnx \(2222"):
-        Membership(Settings()).join(model(sha256="2" * 64), replace=False)
+        PipelineRegistration(Settings()).join(model(sha256="2" * 64), replace=False)
     assert topic.writes == 0

@@ -3,9 +3,9 @@
 import time
 from collections import Counter
 
-from consumers import metrics
 from consumers.entry import Batch
-from consumers.stream_ages import STREAM_AGES
+from consumers.telemetry import metrics
+from consumers.telemetry.stream_ages import STREAM_AGES
 from streamer.records import Event, Gap, Result
 
 _STAGES = ("transport", "wait", "decode", "detect")

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from consumers.lanes import open_detectors
+from consumers.lanes.make import open_detectors
 from engines.progress import BuildStopped, Job, Progress
 from streamer.settings import DetectSettings
 
 if TYPE_CHECKING:
-    from consumers.lanes import AnyDetector
+    from consumers.lanes.make import AnyDetector
 
 log = logging.getLogger(__name__)
 

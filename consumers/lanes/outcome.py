@@ -6,12 +6,12 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from consumers.decode import DeadFrameError, check
 from consumers.entry import Entry
+from consumers.lanes.decode import DeadFrameError, check
+from consumers.lanes.locate import detected_objects, too_small
+from consumers.lanes.motion_gate import MotionGate, Verdict
 from consumers.ledger import Ledger
-from consumers.locate import detected_objects, too_small
-from consumers.motion_gate import MotionGate, Verdict
-from consumers.preview import Preview
+from consumers.mirroring.preview import Preview
 from streamer.records import DeadCause, Death, FrameHeader, GapReason, Result
 from streamer.settings import DetectSettings
 

@@ -21,7 +21,7 @@ import simplejpeg
 from redis.exceptions import RedisError
 
 from consumers.entry import Entry, Partition
-from consumers.locate import source_boxes
+from consumers.lanes.locate import source_boxes
 from engines.jpeg import decode_scaled
 from engines.marks import Colour, mark
 from streamer.mirror import Keys, connect_redis, is_away, redis_error

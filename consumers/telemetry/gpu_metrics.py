@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from engines.gpu_usage import GpuEngine
 
 if TYPE_CHECKING:
-    from consumers.lanes import AnyDetector
+    from consumers.lanes.make import AnyDetector
 
 
 class GpuMetrics(Collector):

@@ -1,0 +1,1 @@
+"""Redis, written behind Kafka: results, events and previews, and what is repaired from the log."""
