@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from consumers.entry import Entry
+from streamer.moments import unix_ms
 from streamer.records import GapReason
 
 Skip = Callable[[Entry, GapReason, str], None]
@@ -98,7 +99,7 @@ class Chooser:
         return all(entry.patient for entry in taken) and all(entry.patient for entry in waiting)
 
     def _drain(self, most: int, taken: list[Entry], stale: list[Entry]) -> None:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = unix_ms()
         while self._queues and len(taken) < most:
             stream = next(iter(self._queues))
             entry, bound_ms = self._pop(stream)

@@ -32,6 +32,7 @@ from streamer.broker import (
     together,
 )
 from streamer.errors import ServiceError
+from streamer.moments import unix_ms
 from streamer.retry import Retry
 from streamer.settings import Settings
 from streamer.topics import topic_names
@@ -137,7 +138,7 @@ class Committer(threading.Thread):
 
     def _one(self) -> None:
         began = time.monotonic()
-        batch = self._ledger.collect(time.time_ns() // 1_000_000)
+        batch = self._ledger.collect(unix_ms())
         if batch is None:
             return
         self._follow(batch)

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from streamer.broker import (
 )
 from streamer.errors import RecordError, ServiceError
 from streamer.lifecycle import Deadline
+from streamer.moments import unix_ms
 from streamer.records import DeadCause, Death, EndHeader, FrameHeader, GapReason, parse_headers
 from streamer.settings import Settings
 from streamer.topics import topic_names
@@ -153,7 +153,7 @@ class Intake:
         # Captured with the poll that brought the frames. A generation below zero is no member: committing
         # as such would not be fenced, so such frames are left for the next poll after joining again.
         membership = self._consumer.group_metadata()
-        polled_ms = time.time_ns() // 1_000_000
+        polled_ms = unix_ms()
         # What came before the partition was taken over comes again.
         ours = {
             partition: records

@@ -8,6 +8,7 @@ from streamer.catalog import Catalog, stream_catalog
 from streamer.records.identity import is_name
 from streamer.records.stream import Line, StreamDefinition, Zone
 from streamer.settings import KafkaSettings
+from streamer.topics import partition_of
 
 _REFRESH_S = 1.0
 _CATCH_UP_S = 5.0
@@ -135,10 +136,3 @@ class Treatments:
     def close(self) -> None:
         """Ends the connection."""
         self._catalog.close()
-
-
-def partition_of(stream: str, partitions: int) -> int:
-    """The partition of `frames` that a stream's key is on: Kafka's default, murmur2."""
-    from kafka.partitioner.default import murmur2
-
-    return int((murmur2(stream.encode()) & 0x7FFFFFFF) % partitions)

@@ -4,6 +4,7 @@ import threading
 import time
 
 from producers.picture import Picture
+from streamer.moments import unix_ms
 
 _LONGEST_WAIT_S = 10.0
 _LATEST_S = 1.0
@@ -34,7 +35,7 @@ class Pacer:
             return False
         # Not "now": a reader that was held up by us must see the delay in the frame's age.
         late = max(time.monotonic() - self._due(picture.seconds), 0.0)
-        picture.captured_ms = time.time_ns() // 1_000_000 - round(late * 1000)
+        picture.captured_ms = unix_ms() - round(late * 1000)
         return not self._stop.is_set()
 
     def _due(self, seconds: float) -> float:

@@ -15,8 +15,10 @@ from producers.link import Link, connect
 from streamer.addresses import mask
 from streamer.errors import ServiceError, StreamerError
 from streamer.lifecycle import Deadline
+from streamer.moments import unix_ms
 from streamer.retry import Backoff
 from streamer.settings import Settings
+from streamer.topics import partition_of
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +32,6 @@ SETTLED_S = 30.0
 LINGERS_MS = ((20, 2), (60, 20), (float("inf"), 50))
 """(up to so many records per second, wait so long for a batch): alone on its stream a record gains nothing from
 waiting; 80 a second cost half the CPU when some share a request, and 50 ms are less than between two frames."""
-
-
-def unix_ms() -> int:
-    """The time in ms since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Publisher:
@@ -74,10 +71,7 @@ class Publisher:
 
     def partition(self, stream: str) -> int:
         """Where a stream's frames are: what Kafka's default partitioner gives for the key, computed once."""
-        from kafka.partitioner import murmur2
-
-        key_hash: int = murmur2(stream.encode())
-        return self._partitions[(key_hash & 0x7FFFFFFF) % len(self._partitions)]
+        return self._partitions[partition_of(stream, len(self._partitions))]
 
     def lane(self, stream: str, waits: bool) -> Lane:
         """A stream's way in. waits: its frames can wait (a file), rather than be dropped (a camera)."""

@@ -16,7 +16,7 @@ from producers.lane import Lane
 from producers.pacing import Pacer
 from producers.picture import Picture
 from producers.position import Start, start_anew
-from producers.publisher import Publisher, unix_ms
+from producers.publisher import Publisher
 from producers.reconnect import OtherKindError, Reconnecting, State
 from producers.sampling import Sampler
 from producers.sources.registry import open_source
@@ -25,6 +25,7 @@ from producers.transform import NetworkInput
 from streamer.addresses import mask
 from streamer.errors import SourceError, SourceUnusableError, UsageError
 from streamer.lifecycle import Deadline
+from streamer.moments import unix_ms
 from streamer.records.frame import EndHeader, FrameHeader
 from streamer.records.identity import FrameId
 from streamer.records.stream import StreamDefinition

@@ -7,14 +7,15 @@ from producers import metrics
 from producers.assignment import Defined
 from producers.network_sizes import NetworkSizes
 from producers.position import Position, find_positions, start_from
-from producers.publisher import Publisher, unix_ms
+from producers.publisher import Publisher
 from producers.reconnect import State
 from producers.runner import SAME_OPENING, SAME_SOURCE, Runner, Treatment
 from producers.sources.registry import open_source
-from producers.waits import Waits
 from streamer.errors import ServiceError, SourceError
 from streamer.lifecycle import Deadline
+from streamer.moments import unix_ms
 from streamer.records.stream import StreamDefinition
+from streamer.retry import Waits
 from streamer.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from producers.assignment import Assignment, Defined
 from producers.lane import Lane
 from producers.network_sizes import NetworkSizes
-from producers.publisher import Publisher, unix_ms
+from producers.publisher import Publisher
 from producers.reader_lag import ReaderLag
 from producers.reconnect import State
 from producers.serving import Serving
 from streamer.catalog import write_definition
 from streamer.errors import StreamerError
 from streamer.lifecycle import Deadline
+from streamer.moments import unix_ms
 from streamer.records.stream import StreamDefinition
 from streamer.settings import Settings
 from streamer.telemetry.server import TelemetryServer

@@ -8,6 +8,8 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from streamer.moments import unix_ms
+
 if TYPE_CHECKING:
     from streamer.settings import KafkaSettings
 
@@ -46,4 +48,4 @@ def instance_name(kafka: "KafkaSettings") -> str:
 
     Only a given one is the same after a restart; then Kafka ends what the process before left open at once.
     """
-    return kafka.instance or f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() // 1_000_000:x}"
+    return kafka.instance or f"{socket.gethostname()}-{os.getpid()}-{unix_ms():x}"

@@ -11,6 +11,11 @@ Moment = datetime | float | str
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+def unix_ms() -> int:
+    """Milliseconds since 1970 by the machine's clock, as records tell times."""
+    return time.time_ns() // 1_000_000
+
+
 def unix_seconds(moment: Moment) -> float:
     """Seconds since 1970.
 

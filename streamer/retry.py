@@ -54,3 +54,26 @@ class Retry:
             self._failing_since = now
         left = self._failing_since + self._timeout_s - now
         return min(self._backoff.next(), left) if left > 0 else None
+
+
+class Waits:
+    """For who looks twice a second: what failed is tried again after waits that grow. Belongs to one thread."""
+
+    def __init__(self, shortest_s: float = 0.5, longest_s: float = 30.0) -> None:
+        self._backoff = Backoff(shortest_s, longest_s)
+        self._until = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether it may be tried now."""
+        return time.monotonic() >= self._until
+
+    def worked(self) -> None:
+        """It did."""
+        self._backoff.reset()
+
+    def failed(self) -> float:
+        """It did not; returns the seconds until it may be tried again."""
+        wait_s = self._backoff.next()
+        self._until = time.monotonic() + wait_s
+        return wait_s

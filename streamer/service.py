@@ -5,13 +5,13 @@ What runs here meets nothing of what else is on the same Kafka and Redis, and is
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from streamer.catalog import write_definitions
 from streamer.children import Child, Children, environment_of
 from streamer.errors import StreamerError, UsageError
+from streamer.moments import unix_ms
 from streamer.records import Detection
 from streamer.records.stream import StreamDefinition
 from streamer.results import Results
@@ -40,7 +40,7 @@ def ensure_stack(settings: Settings, progress: Callable[[str], None]) -> tuple[S
 
 def apart(settings: Settings, kind: str) -> Settings:
     """`settings` under prefixes that nobody else has: `run-1a2b3c4d.` in Kafka, `run-1a2b3c4d:` in Redis."""
-    name = f"{kind}-{(time.time_ns() // 1_000_000) ^ (os.getpid() << 24):x}"
+    name = f"{kind}-{unix_ms() ^ (os.getpid() << 24):x}"
     kafka = settings.kafka.model_copy(update={"topic_prefix": f"{settings.kafka.topic_prefix}{name}."[-64:]})
     redis = settings.redis.model_copy(update={"prefix": f"{settings.redis.prefix}{name}:"[-64:]})
     return settings.model_copy(update={"kafka": kafka, "redis": redis})

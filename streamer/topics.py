@@ -108,3 +108,10 @@ def all_topics(settings: Settings) -> tuple[Topic, ...]:
         topic(names.state, topics.partitions, {**compacted, "segment.bytes": str(16 << 20), "segment.ms": "600000"}),
         topic(names.pipelines, 1, compacted),
     )
+
+
+def partition_of(stream: str, partitions: int) -> int:
+    """The partition of `frames` that a stream's key is on: Kafka's default, murmur2."""
+    from kafka.partitioner.default import murmur2
+
+    return int((murmur2(stream.encode()) & 0x7FFFFFFF) % partitions)

@@ -1,7 +1,6 @@
 """What becomes of a frame that a lane has taken: a result, or why there is none."""
 
 import logging
-import time
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from consumers.lanes.locate import detected_objects, too_small
 from consumers.lanes.motion_gate import MotionGate, Verdict
 from consumers.ledger import Ledger
 from consumers.mirroring.preview import Preview
+from streamer.moments import unix_ms
 from streamer.records import DeadCause, Death, FrameHeader, GapReason, Result
 from streamer.settings import DetectSettings
 
@@ -53,7 +53,7 @@ class Outcomes:
         header = entry.header
         assert isinstance(header, FrameHeader)
         entry.stages["transport"] = float(entry.polled_ms - header.captured_ms)
-        entry.stages["wait"] = float(time.time_ns() // 1_000_000 - entry.polled_ms)
+        entry.stages["wait"] = float(unix_ms() - entry.polled_ms)
         if too_small(header, self._detector) and not self._settings.allow_upscale:
             self._refuse(entry, header)
             return None

@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from consumers.entry import Channel, Row
 from streamer.mirror import Keys, connect_redis, redis_error
+from streamer.moments import unix_ms
 from streamer.records import ZERO, FrameId, Result
 from streamer.settings import Settings
 
@@ -186,4 +187,4 @@ def _life_ms(row: Row, ttl_ms: int) -> int:
     if row.written_ms is None:
         return ttl_ms
     # From when it was committed, not captured: a result that came late was its stream's newest all the same.
-    return min(max(ttl_ms - (time.time_ns() // 1_000_000 - row.written_ms), 1), ttl_ms)
+    return min(max(ttl_ms - (unix_ms() - row.written_ms), 1), ttl_ms)

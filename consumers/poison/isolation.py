@@ -1,7 +1,6 @@
 """Begins frames, having written down that it does; suspect ones apart from all others. See attempts.py."""
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from consumers.ledger import Ledger
 from consumers.poison.attempts import GROUP, Attempt, begun_alone, begun_in_group, begun_together
 from consumers.telemetry import metrics
 from streamer.broker import poll_group
+from streamer.moments import unix_ms
 from streamer.settings import DetectSettings
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Isolation:
         self._reads_apart = True
         _read_only(consumer, wanted)
         polled = poll_group(consumer, 0 if self._held else timeout_ms, max_records=_POLL_RECORDS)
-        membership, now_ms = consumer.group_metadata(), time.time_ns() // 1_000_000
+        membership, now_ms = consumer.group_metadata(), unix_ms()
         for partition, records in polled.items():
             if membership.generation_id >= 0 and self._ledger.owns(partition.partition):
                 self._held[partition] = deque(Polled(partition, each, membership, now_ms) for each in records)

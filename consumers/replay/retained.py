@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from consumers.replay.span import Span
-from consumers.treatment import partition_of
 from streamer.broker import connect_consumer, kafka_error, poll, topic_missing
 from streamer.errors import RecordError
 from streamer.records import EndHeader, FrameHeader, parse_headers
 from streamer.records.frame import Headers
 from streamer.settings import Settings
-from streamer.topics import topic_names
+from streamer.topics import partition_of, topic_names
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition

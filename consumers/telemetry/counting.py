@@ -1,11 +1,11 @@
 """What was committed, counted for /metrics: once per batch and label, as each look-up of a label costs microseconds."""
 
-import time
 from collections import Counter
 
 from consumers.entry import Batch
 from consumers.telemetry import metrics
 from consumers.telemetry.stream_ages import STREAM_AGES
+from streamer.moments import unix_ms
 from streamer.records import Event, Gap, Result
 
 _STAGES = ("transport", "wait", "decode", "detect")
@@ -15,7 +15,7 @@ def count(batch: Batch, pipeline: str) -> None:
     """Counts a batch whose records are committed."""
     frames: Counter[tuple[str, str]] = Counter()
     objects: Counter[str] = Counter()
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = unix_ms()
     age = metrics.AGE.labels(pipeline)
     stages = {name: metrics.STAGE.labels(pipeline, name) for name in _STAGES}
     for record in (row.record for row in batch.rows):

@@ -1,7 +1,6 @@
 """How old each stream's newest result is, told when somebody asks /metrics: it grows while nothing is committed."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 
 from prometheus_client import REGISTRY
@@ -9,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from consumers.entry import Batch, Partition
+from streamer.moments import unix_ms
 from streamer.records import End, GapReason, Result
 
 Owns = Callable[[Partition], bool]
@@ -54,7 +54,7 @@ class StreamAges(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """See Collector."""
-        family, now_ms = _family(), time.time_ns() // 1_000_000
+        family, now_ms = _family(), unix_ms()
         with self._lock:
             self._newest = {key: newest for key, newest in self._newest.items() if self._is_owned(key[0], newest[0])}
             for key, (_, captured_ms) in self._newest.items():

@@ -14,6 +14,7 @@ from producers.picture import Picture
 from producers.sources.container import shown
 from producers.sources.track import upright_rotation
 from streamer.errors import SourceUnusableError
+from streamer.moments import unix_ms
 from streamer.records.stream import StreamDefinition
 from streamer.settings import ProduceSettings
 
@@ -75,7 +76,7 @@ class FolderSource:
             good += 1
             seconds = index / self._rate
             rotation = upright_rotation(frame.rotation)
-            yield Picture(frame, index, None, seconds, seconds, rotation, time.time_ns() // 1_000_000)
+            yield Picture(frame, index, None, seconds, seconds, rotation, unix_ms())
         if not self._closed and start_index == 0 and not good:
             raise SourceUnusableError(f"{self._name}: not one of its {len(self._paths)} pictures can be read")
         if self.faults:

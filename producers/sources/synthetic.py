@@ -16,6 +16,7 @@ from producers.colour import BT601
 from producers.picture import Picture
 from producers.street import Street
 from streamer.errors import SourceUnusableError
+from streamer.moments import unix_ms
 from streamer.records.stream import StreamDefinition
 from streamer.settings import ProduceSettings
 
@@ -102,7 +103,7 @@ class SyntheticSource:
         for index in self._numbers(start_index):
             frame = street_frame(street, index)
             seconds = index / self._options.fps
-            yield Picture(frame, index, index, seconds, seconds, 0, time.time_ns() // 1_000_000)
+            yield Picture(frame, index, index, seconds, seconds, 0, unix_ms())
 
     def _numbers(self, start_index: int) -> Iterator[int]:
         if self._options.frames is None:

@@ -1,6 +1,5 @@
 """One video stream of an open container: packets in, numbered and timed pictures out."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ from producers.sources.decoder import Decoder
 from producers.sources.numbering import Counted, Ranked
 from producers.sources.skipping import Need, Planned
 from producers.sources.timeline import ArrivalTimeline, Timeline
+from streamer.moments import unix_ms
 
 if TYPE_CHECKING:
     import av
@@ -57,7 +57,7 @@ class Track:
             seconds=seconds,
             source_time=self._clock(frame, seconds),
             rotation=upright_rotation(frame.rotation),
-            captured_ms=time.time_ns() // 1_000_000,
+            captured_ms=unix_ms(),
         )
 
 

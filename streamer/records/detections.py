@@ -13,7 +13,7 @@ from typing import Any, Self
 import orjson
 
 from streamer.errors import RecordError
-from streamer.records.fields import count, integer, real, text, unix_ms
+from streamer.records.fields import count, integer, parse_rfc3339, real, text
 from streamer.records.frame import rfc3339
 from streamer.records.identity import FrameId
 
@@ -153,7 +153,7 @@ class Result:
             text(record["pipeline"]),
             text(record["sensorId"]),
             FrameId(count(record["epoch"]), count(record["sequence"])),
-            unix_ms(record["timestamp"]),
+            parse_rfc3339(record["timestamp"]),
             count(record["width"]),
             count(record["height"]),
             tuple([DetectedObject.from_fields(o) for o in record["objects"]]),
@@ -225,7 +225,7 @@ class Gap:
             FrameId(count(record["epoch"]), count(record["first"])),
             None if record["last"] is None else count(record["last"]),
             GapReason(record["reason"]),
-            unix_ms(record["timestamp"]),
+            parse_rfc3339(record["timestamp"]),
             text(record.get("detail", "")),
         )
 
@@ -267,7 +267,7 @@ class End:
             text(record["pipeline"]),
             text(record["sensorId"]),
             FrameId(count(record["epoch"]), count(record["sequence"])),
-            unix_ms(record["timestamp"]),
+            parse_rfc3339(record["timestamp"]),
             text(record.get("error", "")),
         )
 

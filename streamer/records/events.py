@@ -13,7 +13,7 @@ import orjson
 
 from streamer.errors import RecordError
 from streamer.records.detections import SCHEMA_VERSION, DetectedObject
-from streamer.records.fields import count, real, text, unix_ms
+from streamer.records.fields import count, parse_rfc3339, real, text
 from streamer.records.frame import rfc3339
 from streamer.records.identity import FrameId
 
@@ -117,8 +117,8 @@ class Event:
             text(record["event"]["id"]),
             EventKind(record["event"]["type"]),
             DetectedObject.from_fields(record["object"]),
-            unix_ms(record["timestamp"]),
-            unix_ms(record["end"]),
+            parse_rfc3339(record["timestamp"]),
+            parse_rfc3339(record["end"]),
             real(record["timeInterval"]),
             text(record["place"]["id"]) if "place" in record else "",
             Direction(record["direction"]) if "direction" in record else None,

@@ -48,7 +48,7 @@ def real(value: object) -> float:
     return float(integer(value))
 
 
-def unix_ms(moment: str) -> int:
+def parse_rfc3339(moment: str) -> int:
     """RFC 3339 as ms since 1970.
 
     Raises:

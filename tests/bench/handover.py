@@ -28,13 +28,12 @@ import numpy as np
 import orjson
 import simplejpeg
 
-from consumers.treatment import partition_of
 from streamer.broker import connect_admin, connect_consumer, connect_producer
 from streamer.catalog import write_definitions
 from streamer.records import FrameHeader, FrameId
 from streamer.records.stream import StreamDefinition
 from streamer.settings import Settings
-from streamer.topics import topic_names
+from streamer.topics import partition_of, topic_names
 from streamer.topics_admin import create_topics, delete_topics
 from tests.bench.processes import Part
 from tests.bench.service import bench_stack, environment, fresh_names

@@ -10,8 +10,9 @@ import pytest
 from producers import metrics
 from producers.lane import Lane
 from producers.position import Position, find_positions, start_from
-from producers.publisher import Publisher, unix_ms
+from producers.publisher import Publisher
 from streamer.lifecycle import Deadline
+from streamer.moments import unix_ms
 from streamer.records import EndHeader, FrameId
 from streamer.settings import Settings
 from tests.integration.producer_rig import broker_frozen, eventually, first_times, frame, published

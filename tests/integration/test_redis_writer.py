@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 from consumers.entry import Row
 from consumers.mirroring.redis_writer import RedisWriter
 from streamer.mirror import Keys, connect_redis
+from streamer.moments import unix_ms
 from streamer.records import FrameId, Result
 from tests.integration.worker_rig import Rig, wait_until
 
@@ -85,10 +86,6 @@ def test_a_stream_that_redis_has_lost_before_its_time_is_told(rig: Rig, clock: l
         one.write(rows(6, 7))
 
 
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def latest(rig: Rig) -> tuple[int, int] | None:
     """Sequence of a stream's latest result, and for how long it will still be that, in ms."""
     key = Keys(rig.settings.redis.prefix).latest("main", "a")
@@ -99,14 +96,14 @@ def latest(rig: Rig) -> tuple[int, int] | None:
 
 
 def test_a_repair_makes_no_result_of_a_silent_stream_the_latest(rig: Rig) -> None:
-    writer(rig).write(rows(0, 5, written_ms=now_ms() - 1000 * rig.settings.redis.latest_ttl_s), {})
+    writer(rig).write(rows(0, 5, written_ms=unix_ms() - 1000 * rig.settings.redis.latest_ttl_s), {})
     assert kept(rig) == list(range(5))
     wait_until(lambda: latest(rig) is None, timeout_s=5)
 
 
 def test_a_result_that_a_repair_makes_the_latest_is_that_no_longer_than_it_would_have_been(rig: Rig) -> None:
     left_ms = 40_000
-    writer(rig).write(rows(0, 5, written_ms=now_ms() - 1000 * rig.settings.redis.latest_ttl_s + left_ms), {})
+    writer(rig).write(rows(0, 5, written_ms=unix_ms() - 1000 * rig.settings.redis.latest_ttl_s + left_ms), {})
     found = latest(rig)
     assert found is not None
     assert found[0] == 4
@@ -117,7 +114,7 @@ def test_a_result_that_a_repair_makes_the_latest_is_that_no_longer_than_it_would
 def test_a_result_that_comes_late_or_by_a_clock_that_is_ahead_is_the_latest_for_its_time(
     rig: Rig, ahead_ms: int | None
 ) -> None:
-    writer(rig).write(rows(0, 5, written_ms=None if ahead_ms is None else now_ms() + ahead_ms))
+    writer(rig).write(rows(0, 5, written_ms=None if ahead_ms is None else unix_ms() + ahead_ms))
     found = latest(rig)
     assert found is not None
     assert found[0] == 4

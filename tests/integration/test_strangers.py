@@ -8,10 +8,9 @@ import pytest
 from kafka import KafkaProducer, codec
 from kafka.record import default_records
 
-from consumers.treatment import partition_of
 from streamer.broker import connect_producer
 from streamer.records import EndHeader, FrameId
-from streamer.topics import topic_names
+from streamer.topics import partition_of, topic_names
 from tests.integration.worker_rig import Rig, ends, header, jpeg, outline, read_records, running
 
 

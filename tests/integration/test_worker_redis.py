@@ -11,7 +11,6 @@ import pytest
 from pydantic import SecretStr
 from redis import ConnectionError
 
-from consumers.treatment import partition_of
 from streamer.broker import connect_producer
 from streamer.errors import ServiceError
 from streamer.mirror import Keys, connect_redis
@@ -19,7 +18,7 @@ from streamer.records import EndHeader, FrameId
 from streamer.stack.ports import free_ports
 from streamer.stack.process import launch, stop
 from streamer.stack.redis_server import find_redis
-from streamer.topics import topic_names
+from streamer.topics import partition_of, topic_names
 from tests.integration.worker_rig import Rig, ends, header, running, wait_until
 
 

@@ -4,10 +4,9 @@ from contextlib import closing
 
 from kafka import TopicPartition
 
-from consumers.treatment import partition_of
 from streamer.broker import connect_admin, connect_consumer
 from streamer.records import EndHeader, FrameId
-from streamer.topics import topic_names
+from streamer.topics import partition_of, topic_names
 from tests.integration.worker_rig import Rig, ends, header, outline, running
 
 

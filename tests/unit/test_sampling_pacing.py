@@ -57,7 +57,7 @@ def picture(seconds: float | None) -> Picture:
 
 
 class Clock:
-    """Stands still but for waits; stands in for module time and for the event that ends waits."""
+    """Stands still but for waits; stands in for module time, for `unix_ms` and for the event that ends waits."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -65,8 +65,8 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
-    def time_ns(self) -> int:
-        return round(self.now * 1e9)
+    def unix_ms(self) -> int:
+        return round(self.now * 1000)
 
     def is_set(self) -> bool:
         return False
@@ -80,6 +80,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("producers.pacing.time", clock)
+    monkeypatch.setattr("producers.pacing.unix_ms", clock.unix_ms)
     return clock
 
 

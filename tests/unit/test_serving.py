@@ -27,7 +27,7 @@ TICK_S = 0.5
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr("producers.waits.time", Mock(monotonic=lambda: now[0]))
+    monkeypatch.setattr("streamer.retry.time", Mock(monotonic=lambda: now[0]))
     return now
 
 

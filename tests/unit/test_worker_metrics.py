@@ -98,7 +98,7 @@ class Ages:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pipeline, self.owned, self.now = uuid4().hex, {0, 1}, 100.0
-        monkeypatch.setattr(stream_ages.time, "time_ns", lambda: int(self.now * 1e9))
+        monkeypatch.setattr(stream_ages, "unix_ms", lambda: int(self.now * 1000))
 
     def owns(self, partition: int) -> bool:
         return partition in self.owned
