@@ -120,10 +120,12 @@ class MotionGate:
                 self._streams.pop(partition, None)
 
     def forget_streams(self, streams: Iterable[tuple[Partition, str]]) -> None:
-        """Streams that are over; of none of them is a frame under way."""
+        """Streams that are over; not those that have begun anew meanwhile, whose frames may wait for one another."""
         with self._lock:
             for partition, stream in streams:
-                self._streams.get(partition, {}).pop(stream, None)
+                known = self._streams.get(partition, {})
+                if stream in known and not known[stream].under_way:
+                    del known[stream]
 
 
 def _last(stream: _Stream, header: FrameHeader) -> _Look | None:

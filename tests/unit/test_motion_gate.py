@@ -159,6 +159,15 @@ def test_streams_that_are_over_are_forgotten_one_by_one() -> None:
     assert is_still(gate, frame(1, 0.1, scene(), stream="door"))
 
 
+def test_a_stream_that_begins_anew_while_it_is_forgotten_leaves_nobody_waiting() -> None:
+    gate = MotionGate()
+    _, entry = judge(gate, frame(0, 0.0, scene()))
+    verdict, like = judge(gate, frame(1, 0.1, scene()))
+    assert verdict is Verdict.WAITS
+    gate.forget_streams([(0, "gate")])
+    assert gate.settle(entry, has_result=True) == [like]
+
+
 def test_a_worker_s_gate_forgets_the_streams_that_its_ledger_forgets() -> None:
     worker = Worker(Settings(), "one")
     assert not is_still(worker._gate, frame(0, 0.0, scene()))
