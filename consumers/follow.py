@@ -193,7 +193,8 @@ class Followers:
             follower = self._of(partition).get(stream)
             batch.states[partition, stream] = follower.dump() if follower else None
         for partition, stream in batch.forgotten:
-            self._of(partition).pop(stream, None)
+            if self._of(partition).pop(stream, None) is not None:
+                batch.states[partition, stream] = None  # nobody asks for it any more: compaction may drop it
 
     def _followed(self, partition: Partition, record: Detection, batch: Batch) -> Detection:
         followers, stream = self._of(partition), record.stream

@@ -223,3 +223,4 @@ def test_a_stream_that_the_ledger_forgets_is_not_followed_any_more() -> None:
     stream.followers.follow(batch)
     assert {event.kind for _, event in batch.events} == {"end"}
     assert stream.followers._partitions == {0: {}}
+    assert batch.states == {(0, "a"): None}, "its record on topic state goes, too"
