@@ -56,9 +56,6 @@ class Mirror(threading.Thread):
         self._stopping = False
         self._writer = RedisWriter(settings)
         self._errors = metrics.MIRROR_ERRORS.labels(self._pipeline)
-        # Looked up when asked for: set by our calls, they would keep their last values once nothing comes any more.
-        metrics.MIRROR_WAITING.labels(self._pipeline).set_function(lambda: self._queued)
-        metrics.MIRROR_BEHIND.labels(self._pipeline).set_function(lambda: len(self._behind))
 
     def open(self) -> None:
         """Tries the connection; a Redis that doesn't answer now is repaired when it does, as after any outage.
@@ -131,9 +128,15 @@ class Mirror(threading.Thread):
 
     def run(self) -> None:
         """Until stopped and empty."""
+        # Looked up when asked for: set by our calls, they would keep their last values once nothing comes any more.
+        gauges = {metrics.MIRROR_WAITING: lambda: self._queued, metrics.MIRROR_BEHIND: lambda: len(self._behind)}
+        for gauge, measure in gauges.items():
+            gauge.labels(self._pipeline).set_function(measure)
         try:
             self._run()
         finally:
+            for gauge in gauges:
+                gauge.remove(self._pipeline)
             with self._changed:
                 self._end_repairs(self._repairs.keys())
             self._close_repairs()
