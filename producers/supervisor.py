@@ -97,11 +97,10 @@ class Supervisor:
         try:
             yield
         finally:
-            deadline = Deadline(CLOSE_S)
-            self._lag.close(deadline)
+            self._lag.close(Deadline(CLOSE_S))
             self._server.close()
             self._sizes.close()
-            self._publisher.close(deadline)
+            self._publisher.close(Deadline(CLOSE_S))
 
     def _why_not_ready(self) -> str | None:
         # Without a frame to publish, what the group's coordinator answers is all that tells.
