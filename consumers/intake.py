@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ _BUSY_S = 0.08
 _ANY, _MANY = (1, 500), (256 << 10, 50)  # bytes, ms: how much the broker waits for, and how long, until it answers
 _FULL_S = 1.0  # without room for so long, poll for the group's sake only
 _BEHIND_MS = 2000  # beyond a frame's bound: skip to the fresh end of the log rather than read it all
+_STANDS_S = 10.0  # without room for so long, something is wrong: a commit takes a fraction of a second
 _REVOKE_S = 3.0  # below the smallest useful session timeout: heartbeats stop meanwhile
 
 
@@ -72,6 +74,7 @@ class Intake:
         self._consumer: KafkaConsumer | None = None
         self._stopping = threading.Event()
         self._leaving: Deadline | None = None
+        self._full_since: float | None = None  # more is under way than may be
         self._next_offset: dict[int, int] = {}
         self._tracked: frozenset[str] = frozenset()
         self._stepped_over: dict[int, GapReason] = {}  # why the log before a partition's next record was not read
@@ -119,8 +122,11 @@ class Intake:
                 )
         return len(frames)
 
-    def why_unheard(self) -> str | None:
-        """Why nothing comes, if Kafka does not answer; from any thread."""
+    def why_idle(self) -> str | None:
+        """Why nothing is taken in, if Kafka does not answer or what is here doesn't get done; from any thread."""
+        full_since = self._full_since
+        if full_since is not None and (full_s := time.monotonic() - full_since) > _STANDS_S:
+            return f"{self._ledger.depth()} frames have waited for {full_s:.0f} s to be committed"
         return why_unheard(self._consumer) if self._consumer is not None else None
 
     def step(self, timeout_ms: int) -> None:
@@ -131,8 +137,7 @@ class Intake:
         # While frames wait, all lanes are busy: what comes now isn't needed sooner, and many at once cost less.
         set_fetch(self._consumer, *(_MANY if self._chooser.depth() >= _BUSY else _ANY))
         self._chooser.wait_until_low(_BUSY_S)
-        room = self._chooser.wait_for_room(_FULL_S) and self._ledger.wait_for_room(_FULL_S)
-        if not room:
+        if not (self._may_take_more() and self._chooser.wait_for_room(_FULL_S)):
             answer_group(self._consumer)
             return
         if self._came:
@@ -141,6 +146,11 @@ class Intake:
             self._isolation.step(self._consumer, timeout_ms)
         else:
             self._poll(timeout_ms)
+
+    def _may_take_more(self) -> bool:
+        room = self._ledger.wait_for_room(_FULL_S)
+        self._full_since = None if room else self._full_since or time.monotonic()
+        return room
 
     def _poll(self, timeout_ms: int) -> None:
         """Takes in what a poll brings, all of it or nothing: then it comes again."""

@@ -92,7 +92,7 @@ class Worker:
     @property
     def not_ready(self) -> str | None:
         """Why it does no work now; None: it does. From any thread."""
-        return self._not_ready or self._trouble or self._committer.trouble or self._intake.why_unheard()
+        return self._not_ready or self._trouble or self._committer.trouble or self._intake.why_idle()
 
     def _start(self, stopping: threading.Event, replace_model: bool) -> None:
         detect = self._settings.detect

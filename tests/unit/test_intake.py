@@ -223,6 +223,8 @@ def test_nothing_is_polled_while_too_much_is_not_committed(monkeypatch: pytest.M
     rig.intake.plain_offsets.add({0: (12, "")})
     rig.intake.step(0)
     assert (rig.ledger.depth(), len(answered), consumer.asked) == (15, 1, 1)
+    monkeypatch.setattr("consumers.intake._STANDS_S", -1)
+    assert "15 frames have waited" in (rig.intake.why_idle() or "")
 
     for partition in PARTITIONS:
         for entry in rig.ledger._partitions[partition.partition].entries:
@@ -230,6 +232,7 @@ def test_nothing_is_polled_while_too_much_is_not_committed(monkeypatch: pytest.M
     rig.ledger.collect(NOW_MS)
     rig.intake.step(0)
     assert (rig.ledger.depth(), len(answered)) == (5, 1)
+    assert rig.intake._full_since is None
 
 
 def test_partitions_are_taken_over_though_too_much_was_not_committed_before(monkeypatch: pytest.MonkeyPatch) -> None:
