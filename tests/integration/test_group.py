@@ -1,16 +1,23 @@
-"""Membership of a group, where kafka-python alone would lose it."""
+"""Membership of a group and what a poll brings, where kafka-python alone would lose it."""
 
 import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psutil
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 
-from streamer.broker import connect_admin, connect_consumer, poll_group
+from streamer.broker import (
+    assign_from_beginning,
+    connect_admin,
+    connect_consumer,
+    connect_producer,
+    poll,
+    poll_group,
+)
 from streamer.settings import Settings
 from streamer.stack import Addresses
 from streamer.topics import topic_names
@@ -69,6 +76,34 @@ def test_polls_wait_while_the_broker_hangs(
         assert len(rounds) < 100
     finally:
         consumer.close()
+
+
+def test_what_was_fetched_of_a_partition_before_it_was_paused_comes_when_it_is_resumed(settings: Settings) -> None:
+    topic = topic_names(settings.kafka).frames
+    with closing(connect_producer(settings.kafka)) as producer:
+        for number in range(20):
+            producer.send(topic, b"%d" % number, partition=number % 2)
+        producer.flush()
+    first, second = (TopicPartition(topic, number) for number in range(2))
+    with closing(connect_consumer(settings.kafka)) as consumer:
+        assign_from_beginning(consumer, [first, second])
+        consumer.pause(second)
+        assert _values(consumer, first, 5, max_records=5) == [b"0", b"2", b"4", b"6", b"8"]
+        consumer.pause(first)
+        consumer.resume(second)
+        assert len(_values(consumer, second, 10)) == 10
+        consumer.resume(first)
+        assert _values(consumer, first, 5) == [b"10", b"12", b"14", b"16", b"18"]
+
+
+def _values(consumer, partition: TopicPartition, wanted: int, **options: int) -> list[bytes]:
+    values: list[bytes] = []
+    deadline = time.monotonic() + 10
+    while len(values) < wanted and time.monotonic() < deadline:
+        polled = poll(consumer, 100, **options)
+        assert polled.keys() <= {partition}
+        values += [record.value for record in polled.get(partition, ())]
+    return values
 
 
 @contextmanager
