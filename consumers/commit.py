@@ -120,8 +120,7 @@ class Committer(threading.Thread):
     def stop(self) -> None:
         """After everything that may be committed now is; to be called once all partitions are given up."""
         self._stop_event.set()
-        self._ledger.urgent.set()
-        self._ledger.pressing.set()
+        self._ledger.press()
 
     def run(self) -> None:
         """Until stopped."""

@@ -14,20 +14,14 @@ from consumers.lanes.motion_gate import MotionGate
 from consumers.ledger import Ledger
 from consumers.mirroring.mirror import Mirror
 from consumers.plain_offsets import PlainOffsets
-from consumers.poison.isolation import Isolation, Polled, answer_group
+from consumers.poison.isolation import POLL_RECORDS, Isolation, Polled
 from consumers.positions import load_positions, newest
 from consumers.state import StateReader
 from consumers.telemetry import metrics
 from consumers.treatment import Treatments
-from streamer.broker import (
-    commit_while_revoked,
-    connect_consumer,
-    poll_group,
-    set_fetch,
-    topic_missing,
-    why_unheard,
-)
+from streamer.broker import connect_consumer, set_fetch, topic_missing
 from streamer.errors import RecordError, ServiceError
+from streamer.group import answer_group, commit_while_revoked, poll_group, why_unheard
 from streamer.lifecycle import Deadline
 from streamer.moments import unix_ms
 from streamer.records import DeadCause, Death, EndHeader, FrameHeader, GapReason, parse_headers
@@ -40,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
 _BUSY = 2  # waiting frames: then no lane waits for one
 _BUSY_S = 0.08
 _ANY, _MANY = (1, 500), (256 << 10, 50)  # bytes, ms: how much the broker waits for, and how long, until it answers
@@ -157,7 +150,7 @@ class Intake:
         from kafka.errors import KafkaError
 
         assert self._consumer is not None
-        polled = poll_group(self._consumer, timeout_ms, max_records=_POLL_RECORDS)
+        polled = poll_group(self._consumer, timeout_ms, max_records=POLL_RECORDS)
         if not polled:
             return
         # Captured with the poll that brought the frames. A generation below zero is no member: committing

@@ -194,12 +194,13 @@ class Ledger:
         if entry.dead is None:
             entry.jpeg = b""  # it may wait long behind one that is not done, with thousands of others
         if entry.partition in self._closing:
-            self._press()
+            self.press()
         elif not entry.patient:
             self.urgent.set()
         self._changed.notify_all()
 
-    def _press(self) -> None:
+    def press(self) -> None:
+        """Nothing is put off until the next batch is collected."""
         self.pressing.set()
         self.urgent.set()
 
@@ -208,7 +209,7 @@ class Ledger:
         with self._changed:
             if self._depth() < _MOST:
                 return True
-            self._press()
+            self.press()
             return self._changed.wait_for(lambda: self._depth() < _MOST, timeout_s)
 
     def wait(self, timeout_s: float) -> bool:
@@ -242,7 +243,7 @@ class Ledger:
             if any(entry.done and not entry.patient for state in self._partitions.values() for entry in state.entries):
                 self.urgent.set()  # it waits for a patient one before it
             if len(batch.entries) == limit or self._depth() >= _MOST:
-                self._press()
+                self.press()
                 for number in batch.offsets:  # the last ones next time: partitions take turns
                     self._partitions[number] = self._partitions.pop(number)
             self._changed.notify_all()
@@ -286,7 +287,7 @@ class Ledger:
         numbers = set(partitions)
         with self._changed:
             self._closing |= numbers
-            self._press()
+            self.press()
             for number in numbers & self._partitions.keys():
                 self._withdraw(self._partitions[number])
             done = self._changed.wait_for(lambda: not self._busy(numbers), timeout_s)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamer.broker import connect_consumer, kafka_error, poll_group, topic_missing, why_unheard
+from streamer.broker import connect_consumer, kafka_error, topic_missing
 from streamer.errors import UsageError
+from streamer.group import poll_group, why_unheard
 from streamer.records.stream import StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
 from streamer.topics import topic_names

@@ -34,8 +34,6 @@ T = TypeVar("T")
 PROBE_STEP_S = 5.0
 RETRY_S = 0.2
 QUIET_S = 2.0
-UNHEARD_S, _HEARTBEATS = 5.0, 3
-"""A member of a group whose heartbeats have no answer for so long, and so many of them, is cut off."""
 LITTLE_AT_ONCE = {"max_partition_fetch_bytes": 256 << 10, "max_poll_records": 200}
 """Options of consumers that read a log after a take-over: what they take at once, their process keeps for good."""
 
@@ -97,58 +95,6 @@ def connect_consumer(kafka: KafkaSettings, **options: Any) -> "KafkaConsumer":
     return consumer
 
 
-def poll_group(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "Polled":
-    """`consumer.poll` for a member of a group; a join that kafka-python would forget is waited for or begun again.
-
-    3.0.12 forgets one that began because the topic's metadata changed, if the poll's time is up before it is
-    complete: the assignment that it computes meanwhile makes the reason go away, nobody waits for the join any more,
-    and the member stays between memberships, polling nothing at full speed until the broker removes it.
-    """
-    from kafka.structs import MemberState
-
-    coordinator = consumer._coordinator  # no public way
-    if consumer.group_metadata().state == MemberState.REBALANCING:
-        coordinator.request_rejoin()  # without effect on a join that goes on
-    if coordinator._join_task is not None and not isinstance(coordinator._join_task, _Join):
-        coordinator._join_task = _Join(coordinator._join_task)
-    return poll(consumer, timeout_ms, **options)
-
-
-def why_unheard(consumer: "KafkaConsumer") -> str | None:
-    """Why a member of a group does no work: its coordinator answers nothing. None: it does. From any thread.
-
-    It can't be told from what `poll` brings: in an outage that is nothing, and no error.
-    """
-    heartbeat = consumer._coordinator.heartbeat  # no public way (kafka-python 3.0.12)
-    silent_s = time.monotonic() - max(heartbeat.last_receive, heartbeat.last_reset)
-    limit_s = max(UNHEARD_S, _HEARTBEATS * heartbeat.config["heartbeat_interval_ms"] / 1000)
-    return f"Kafka has not answered for {silent_s:.0f} s" if silent_s > limit_s else None
-
-
-class _Join:
-    """A member's join under way, which is never over before somebody has waited for it.
-
-    kafka-python 3.0.12 drops one that ended between two polls and begins another, for which all members give up what
-    they have: with short polls on a busy machine again and again (seen: eight instead of one).
-    """
-
-    is_done = False
-
-    def __init__(self, join: Any) -> None:
-        self._join = join
-
-    def add_callback(self, call: Any) -> None:
-        """See kafka.future.Future: at once, if the join is over."""
-        self._join.add_callback(call)
-
-    def add_errback(self, call: Any) -> None:
-        """See kafka.future.Future: at once, if the join is over."""
-        self._join.add_errback(call)
-
-    def __await__(self) -> Any:
-        return self._join.__await__()
-
-
 def poll(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "Polled":
     """`consumer.poll`, which steps over what can't be read, and says so.
 
@@ -181,16 +127,6 @@ def _free_slot(consumer: "KafkaConsumer") -> None:
     fetcher = consumer._fetcher
     if not fetcher._next_partition_records:
         fetcher._next_partition_records = None
-
-
-async def commit_while_revoked(consumer: "KafkaConsumer", offsets: "Offsets", timeout_s: float) -> None:
-    """`consumer.commit` for a rebalance listener, in whose thread kafka-python (3.0.12) can't wait; no public way.
-
-    Raises:
-        KafkaError: they could not be committed in time.
-    """
-    if offsets:
-        await consumer._coordinator._commit_offsets_sync_async(offsets, timeout_s * 1000)
 
 
 def set_fetch(consumer: "KafkaConsumer", min_bytes: int, max_wait_ms: int) -> None:

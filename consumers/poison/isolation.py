@@ -3,13 +3,12 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from consumers.ledger import Ledger
 from consumers.poison.attempts import GROUP, Attempt, begun_alone, begun_in_group, begun_together
 from consumers.telemetry import metrics
-from streamer.broker import poll_group
+from streamer.group import answer_group, poll_group, read_only
 from streamer.moments import unix_ms
 from streamer.settings import DetectSettings
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_POLL_RECORDS = 64
+POLL_RECORDS = 64  # at once: how far the bound on waiting frames can be overrun
 _IDLE_S = 0.1
 _WRITE_MS = 5_000
 
@@ -112,15 +111,15 @@ class Isolation:
         self._suspects = {p: until for p, until in self._suspects.items() if p in unread or p in self._held}
         wanted = unread - self._held.keys()
         self._reads_apart = True
-        _read_only(consumer, wanted)
-        polled = poll_group(consumer, 0 if self._held else timeout_ms, max_records=_POLL_RECORDS)
+        read_only(consumer, wanted)
+        polled = poll_group(consumer, 0 if self._held else timeout_ms, max_records=POLL_RECORDS)
         membership, now_ms = consumer.group_metadata(), unix_ms()
         for partition, records in polled.items():
             if membership.generation_id >= 0 and self._ledger.owns(partition.partition):
                 self._held[partition] = deque(Polled(partition, each, membership, now_ms) for each in records)
         if not self._suspects:
             log.info("all frames at which a worker died are through")
-            _read_only(consumer, consumer.assignment())
+            read_only(consumer, consumer.assignment())
             self._reads_apart = False
 
     def _begin_apart(self, consumer: "KafkaConsumer", partition: "TopicPartition") -> None:
@@ -164,23 +163,3 @@ class Isolation:
 def _log_end(consumer: "KafkaConsumer", partition: "TopicPartition", polled: "list[ConsumerRecord]") -> int:
     """As of the last fetch."""
     return max(int(consumer.highwater(partition) or 0), int(polled[-1].offset) + 1)
-
-
-def answer_group(consumer: "KafkaConsumer") -> None:
-    """Polls for the group's sake only; nothing is taken in."""
-    paused = consumer.paused()
-    _read_only(consumer, set())
-    try:
-        poll_group(consumer, 0)
-    finally:
-        _read_only(consumer, consumer.assignment() - paused)
-
-
-def _read_only(consumer: "KafkaConsumer", wanted: "set[TopicPartition]") -> None:
-    """Pauses all other partitions."""
-    for partition in consumer.assignment():
-        with suppress(KeyError):  # taken away in this moment, by kafka-python's own thread
-            if partition in wanted:
-                consumer.resume(partition)
-            else:
-                consumer.pause(partition)

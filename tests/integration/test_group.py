@@ -16,8 +16,8 @@ from streamer.broker import (
     connect_consumer,
     connect_producer,
     poll,
-    poll_group,
 )
+from streamer.group import poll_group
 from streamer.settings import Settings
 from streamer.stack import Addresses
 from streamer.topics import topic_names

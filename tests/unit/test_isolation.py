@@ -10,8 +10,9 @@ from kafka.errors import KafkaConnectionError
 
 from consumers.ledger import Ledger
 from consumers.poison.attempts import Attempt
-from consumers.poison.isolation import Isolation, answer_group
+from consumers.poison.isolation import Isolation
 from consumers.positions import Positions
+from streamer.group import answer_group
 from streamer.settings import DetectSettings
 
 SUSPECT, OTHER = (TopicPartition("frames", number) for number in range(2))
@@ -58,6 +59,7 @@ def polled(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             return what
 
         monkeypatch.setattr("consumers.poison.isolation.poll_group", poll)
+        monkeypatch.setattr("streamer.group.poll_group", poll)
 
     bring({})
     return bring
