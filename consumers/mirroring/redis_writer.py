@@ -1,9 +1,11 @@
 """Writing records to Redis: per stream in order, each id once, trimmed by age and number."""
 
 import logging
+import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
@@ -55,7 +57,8 @@ class RedisWriter:
         self._settings, self._keys = settings, Keys(settings.redis.prefix)
         self._pipeline = settings.detect.pipeline
         self._young: dict[Channel, deque[tuple[float, FrameId]]] = defaultdict(deque)
-        self._written: dict[Channel, float] = {}  # when, by the monotonic clock
+        self._written: dict[Channel, float] = {}  # when, by the monotonic clock; the last one last
+        self._renewed = -math.inf  # when Redis turned out to have lost things
         self._occupied: set[Channel] = set()
         self._redis: redis.Redis | None = None
         self._script = ""
@@ -115,12 +118,27 @@ class RedisWriter:
         for channel, reply in replies.items():
             if isinstance(reply, ResponseError) and not self._is_occupied(channel, reply):
                 # Redis was restarted, or emptied: the caller repairs what is gone, with the script loaded again.
-                self._written.clear()
+                self._renewed = time.monotonic()
                 self.open()
                 raise reply
             if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
                 raise reply
-        self._written |= {channel: now for channel, reply in replies.items() if not isinstance(reply, Exception)}
+        for channel, reply in replies.items():
+            if not isinstance(reply, Exception):
+                self._written.pop(channel, None)
+                self._written[channel] = now
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        """What was known of channels whose key has expired: there may be new names for ever."""
+        expired = now - self._expires_s()
+        for channel in list(takewhile(lambda channel: self._written[channel] < expired, self._written)):
+            del self._written[channel]
+            self._young.pop(channel, None)
+
+    def _expires_s(self) -> int:
+        redis = self._settings.redis
+        return redis.max_age_s + redis.latest_ttl_s
 
     def _is_occupied(self, channel: Channel, error: ResponseError) -> bool:
         """Whether something else lies where a channel's records belong. Its stream does without, others go on."""
@@ -140,7 +158,8 @@ class RedisWriter:
 
         Not where we last wrote longer than max_age_s ago: such a key expires soon, by Redis' own clock, or has expired.
         """
-        return channel in self._written and now - self._written[channel] < self._settings.redis.max_age_s
+        written = self._written.get(channel, -math.inf)
+        return written > self._renewed and now - written < self._settings.redis.max_age_s
 
     def _arguments(
         self, channel: Channel, rows: Sequence[Row], told: Mapping[Channel, FrameId], now: float
@@ -152,7 +171,7 @@ class RedisWriter:
             keys.latest(self._pipeline, channel.stream),
             live(self._pipeline, channel.stream),
             redis.max_records,
-            redis.max_age_s + redis.latest_ttl_s,
+            self._expires_s(),
             self._oldest_young(channel, rows[-1].id, now),
             int(self._must_be_there(channel, now)),
             sum(row.id <= told.get(channel, ZERO) for row in rows),

@@ -1,6 +1,7 @@
 """What is kept in a real Redis, by age, when workers take turns with a stream."""
 
 import time
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from consumers.entry import Row
+from consumers.mirroring import redis_writer
 from consumers.mirroring.redis_writer import RedisWriter
 from streamer.mirror import Keys, connect_redis
 from streamer.moments import unix_ms
@@ -17,9 +19,9 @@ from tests.integration.worker_rig import Rig, wait_until
 AGE_S = 600
 
 
-def rows(first: int, last: int, written_ms: int | None = None) -> list[Row]:
+def rows(first: int, last: int, written_ms: int | None = None, stream: str = "a") -> list[Row]:
     """Of frames that were captured long ago. written_ms: of what is read from the log."""
-    results = [Result("main", "a", FrameId(1, sequence), 0, 8, 8, ()) for sequence in range(first, last)]
+    results = [Result("main", stream, FrameId(1, sequence), 0, 8, 8, ()) for sequence in range(first, last)]
     return [Row(0, result, result.to_json(), written_ms) for result in results]
 
 
@@ -84,6 +86,27 @@ def test_a_stream_that_redis_has_lost_before_its_time_is_told(rig: Rig, clock: l
     clock[0] += AGE_S - 1
     with pytest.raises(ResponseError, match="EMPTIED"):
         one.write(rows(6, 7))
+
+
+def test_nothing_is_kept_of_streams_whose_keys_have_expired(rig: Rig, clock: list[float]) -> None:
+    one = writer(rig)
+    tracemalloc.start()
+    try:
+        held = []
+        for day in range(5):
+            clock[0] = 86_400 * day
+            for number in range(20):
+                one.write(rows(0, 100, stream=f"clip-{day}-{number}"))
+            held.append(_held())
+    finally:
+        tracemalloc.stop()
+    assert held[-1] < 1.5 * held[0]
+
+
+def _held() -> int:
+    """Bytes."""
+    only = tracemalloc.Filter(True, redis_writer.__file__)
+    return sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces([only]).traces)
 
 
 def latest(rig: Rig) -> tuple[int, int] | None:
