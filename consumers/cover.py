@@ -33,8 +33,10 @@ def _extend(open_gaps: dict[str, Gap], gap: Gap) -> Iterable[Gap]:
     """Adds a gap to the stream's open one, or yields the open one and opens this."""
     before = open_gaps.get(gap.stream)
     if before is not None and _adjoins(before, gap):
+        # A hole is recorded when it is come upon, which may be long before the frames at its side were skipped.
+        recorded_ms = max(before.recorded_ms, gap.recorded_ms)
         open_gaps[gap.stream] = Gap(
-            gap.pipeline, gap.stream, before.first, gap.last_sequence, gap.reason, gap.recorded_ms, gap.detail
+            gap.pipeline, gap.stream, before.first, gap.last_sequence, gap.reason, recorded_ms, gap.detail
         )
         return
     if before is not None:

@@ -313,9 +313,10 @@ class Intake:
         if bound_ms is None or now_ms - oldest_ms < bound_ms + _BEHIND_MS:
             return
         assert self._consumer is not None
+        end = self._consumer.end_offsets([partition])[partition]  # first: what comes while we ask is fresh
         found = self._consumer.offsets_for_times({partition: now_ms - bound_ms - _BEHIND_MS // 2})[partition]
         position = self._consumer.position(partition)
-        target = found.offset if found is not None else self._consumer.end_offsets([partition])[partition] - 1
+        target = found.offset if found is not None else end - 1
         if position is not None and target > position:
             try:
                 self._consumer.seek(partition, target)

@@ -37,6 +37,7 @@ class Consumer:
         self.answers: list[object] = []  # to commits that are not waited for
         self.asked = 0
         self.sought: dict[TopicPartition, int] = {}
+        self.end, self.fresh = 900, True  # of each partition; fresh: its last frame is
         self.closing_ms = 0.0
         self.revoked: Callable[[set[TopicPartition]], Coroutine[Any, Any, None]]
 
@@ -77,7 +78,13 @@ class Consumer:
         return dict.fromkeys(partitions, self._answer("beginning_offsets", 10))
 
     def offsets_for_times(self, times: dict[TopicPartition, int]) -> dict[TopicPartition, Any]:
-        return dict.fromkeys(times, self._answer("offsets_for_times", SimpleNamespace(offset=900)))
+        self.end += 50  # what comes meanwhile
+        return dict.fromkeys(
+            times, self._answer("offsets_for_times", SimpleNamespace(offset=900) if self.fresh else None)
+        )
+
+    def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.end)
 
     def _answer(self, question: str, answer: Any) -> Any:
         if question in self._failing:
@@ -160,6 +167,15 @@ def test_old_frames_are_skipped_in_every_partition(monkeypatch: pytest.MonkeyPat
     rig.intake.step(0)
     assert rig.ledger.depth() == 15
     assert consumer.sought == dict.fromkeys(PARTITIONS, 900)
+
+
+def test_what_comes_while_the_end_of_old_frames_is_looked_for_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = Consumer()
+    consumer.fresh = False
+    rig = Rig(monkeypatch, consumer)
+    rig.polls = [{PARTITIONS[0]: records(PARTITIONS[0])}]
+    rig.intake.step(0)
+    assert consumer.sought == {PARTITIONS[0]: 899}
 
 
 def test_a_partition_that_is_taken_away_while_old_frames_are_skipped_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,19 @@ def test_neighbouring_gaps_of_one_reason_are_one_record() -> None:
     assert batch.offsets[0][0] == 6
 
 
+def test_a_gap_is_as_young_as_what_it_says_of_any_of_its_frames() -> None:
+    log = Log()
+    log.done(frame(0))
+    waiting = log.put(frame(1))
+    log.done(frame(3), stepped_over=GapReason.STALE)
+    log.ledger.finish(waiting, GapReason.STALE)
+    batch = log.ledger.collect(NOW + 5_000)
+    assert batch is not None
+    gap = next(record for _, record in batch.records if isinstance(record, Gap))
+    assert _short(gap) == "a 1-1..2 stale"
+    assert gap.recorded_ms == NOW + 5_000
+
+
 def test_a_batch_whose_partition_is_given_up_while_it_is_being_committed_is_abandoned() -> None:
     log = Log()
     log.done(frame(0))
