@@ -30,6 +30,7 @@ import simplejpeg
 
 from streamer.broker import connect_admin, connect_consumer, connect_producer
 from streamer.catalog import write_definitions
+from streamer.moments import unix_ms
 from streamer.records import FrameHeader, FrameId
 from streamer.records.stream import StreamDefinition
 from streamer.settings import Settings
@@ -81,12 +82,12 @@ class Feed(threading.Thread):
 
     def run(self) -> None:
         """Until stopped."""
-        topic, epoch = topic_names(self._settings.kafka).frames, time.time_ns() // 1_000_000
+        topic, epoch = topic_names(self._settings.kafka).frames, unix_ms()
         with closing(connect_producer(self._settings.kafka)) as producer:
             began, sequence = time.monotonic(), 0
             while not self._stopping.wait(max(0.0, began + sequence / RATE - time.monotonic())):
                 for stream in STREAMS:
-                    now_ms = time.time_ns() // 1_000_000
+                    now_ms = unix_ms()
                     size = (128, 64, 128, 64, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
                     header = FrameHeader(stream, FrameId(epoch, sequence), now_ms, sequence, *size)
                     producer.send(topic, self._jpeg, stream.encode(), headers=header.to_headers(), timestamp_ms=now_ms)

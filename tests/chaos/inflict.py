@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 
+from streamer.moments import unix_ms
 from tests.chaos.camera import CHANGE
 from tests.chaos.plan import Fault
 from tests.chaos.scene import Scene
@@ -84,7 +85,7 @@ def inflict(stage: Scene, fault: Fault) -> Recovery:
 def _expect(stage: Scene) -> None:
     # Whole milliseconds later: timestamps of frames have no more.
     for arrivals in (stage.committed, stage.mirrored):
-        arrivals.expect(time.time() * 1000 + 1)
+        arrivals.expect(unix_ms() + 1)
 
 
 def _complete(stage: Scene) -> bool:
@@ -96,7 +97,7 @@ def _remember(stage: Scene, fault: Fault, began: float, over: float) -> None:
     if fault.victim in ("broker", "redis", "wire"):
         stage.outages.append((began, over + _GIVES_UP_S))
     if fault.victim == "broker" or fault.kind == "producer freeze":
-        now_ms = time.time() * 1000
+        now_ms = unix_ms()
         stage.upsets.append((now_ms - (over - began) * 1000, now_ms + UPSET_S * 1000))
 
 
@@ -145,12 +146,12 @@ def _storm(stage: Scene, fault: Fault, _: Supervised | None) -> None:
 def _garbage(stage: Scene, _: Fault, __: Supervised | None) -> None:
     with closing(Rig(stage.settings)) as rig:
         put_strangers(rig, *stage.streams[:2])
-        put_pictures(rig, HAND, epoch=time.time_ns() // 1_000_000)
+        put_pictures(rig, HAND, epoch=unix_ms())
 
 
 def _jump(stage: Scene, _: Fault, __: Supervised | None) -> None:
     with closing(Rig(stage.settings)) as rig:
-        put_by_a_jumping_clock(rig, *CLOCKS, epoch=time.time_ns() // 1_000_000)
+        put_by_a_jumping_clock(rig, *CLOCKS, epoch=unix_ms())
 
 
 def _resize(_: Scene, __: Fault, victim: Supervised | None) -> None:

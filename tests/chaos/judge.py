@@ -1,9 +1,9 @@
 """Reads both sinks and everything that they are held against, and has the checker look at them."""
 
-import time
 from collections.abc import Mapping, Sequence
 
 from streamer.mirror import Keys
+from streamer.moments import unix_ms
 from streamer.settings import Settings
 from streamer.topics import topic_names
 from tests.chaos.acknowledged import check_acknowledged
@@ -50,7 +50,7 @@ def _judge_redis(
     verdict: Verdict, settings: Settings, streams: Sequence[str], detections: Sequence[Row], events: Sequence[Row]
 ) -> None:
     redis, keys = settings.redis, Keys(settings.redis.prefix)
-    since_ms = round(time.time() * 1000) - redis.max_age_s * 1000
+    since_ms = unix_ms() - redis.max_age_s * 1000
     check_keys(verdict, read_keys(redis.url, redis.prefix), redis.prefix, PIPELINE, streams)
     for rows, key in ((detections, keys.detections), (events, keys.events)):
         held = read_redis(redis.url, {stream: key(PIPELINE, stream) for stream in streams})
@@ -58,7 +58,7 @@ def _judge_redis(
             own = [row for row in rows if row.key == stream]
             check_redis(verdict, key("", stream), own, held[stream], since_ms, redis.max_records)
     latest = read_latest(redis.url, {stream: keys.latest(PIPELINE, stream) for stream in streams})
-    silent_since_ms = time.time() * 1000 - redis.latest_ttl_s * 1000
+    silent_since_ms = unix_ms() - redis.latest_ttl_s * 1000
     for stream in streams:
         own = [row for row in detections if row.key == stream]
         check_latest(verdict, stream, own, latest[stream], silent_since_ms)

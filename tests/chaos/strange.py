@@ -1,8 +1,8 @@
 """What can lie on `frames` beside good pictures: bad ones, strangers' records, times of a clock that jumps."""
 
 import struct
-import time
 
+from streamer.moments import unix_ms
 from streamer.records import EndHeader, FrameId
 from tests.integration.worker_rig import Rig, header, jpeg
 
@@ -35,7 +35,7 @@ def put_pictures(rig: Rig, stream: str, epoch: int = 1) -> tuple[int, int]:
     for number in range(8):
         big = {"width": 60_000, "height": 60_000} if number == 4 else {}
         rig.put(header(stream, number, epoch, **big), pictures.get(number))
-    rig.put(EndHeader(stream, FrameId(epoch, 8), time.time_ns() // 1_000_000))
+    rig.put(EndHeader(stream, FrameId(epoch, 8), unix_ms()))
     return 5, 3
 
 
@@ -59,5 +59,5 @@ def put_by_a_jumping_clock(rig: Rig, *streams: str, epoch: int = 1) -> int:
         for stream in streams:
             rig.put(header(stream, number, epoch, age_ms=age_ms, source_time=number - age_ms / 1000))
     for stream in streams:
-        rig.put(EndHeader(stream, FrameId(epoch, len(AGES_MS)), time.time_ns() // 1_000_000))
+        rig.put(EndHeader(stream, FrameId(epoch, len(AGES_MS)), unix_ms()))
     return len(AGES_MS)

@@ -1,6 +1,5 @@
 """One thing broken at a time, in a moment that the test chooses; the checker judges what is left."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamer.moments import unix_ms
 from streamer.records import EndHeader, FrameId
 from streamer.settings import Settings, load
 from streamer.stack.ports import free_ports
@@ -147,7 +147,7 @@ def test_a_worker_that_is_cut_off_does_no_harm_when_it_is_back(cut_off: tuple[Se
                 proxy.mend()
                 count = put(20)
                 for stream in ("a", "b"):
-                    rig.put(EndHeader(stream, FrameId(1, count), time.time_ns() // 1_000_000))
+                    rig.put(EndHeader(stream, FrameId(1, count), unix_ms()))
                 rig.detections(ends("a", "b"))
                 verdict = becomes_clean(direct)
     finally:

@@ -1,7 +1,6 @@
 """Frames on their way through a worker: ledger, lane, tracker, bytes of the record."""
 
 import tempfile
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from consumers.ledger import Ledger
 from consumers.positions import Positions, load_positions
 from engines.detector import open_detector
 from streamer.errors import RecordError
+from streamer.moments import unix_ms
 from streamer.records import Event, parse_detection, parse_headers
 from streamer.settings import DetectSettings
 from tests.fuzz.near import bytes_near
@@ -60,7 +60,7 @@ class Worker:
     def take(self, headers: list[tuple[str, Any]], timestamp: int, jpeg: bytes) -> Batch:
         """A frame all the way."""
         self.ledger.open(0, Positions({}))
-        entry = Entry(0, 7, None, parse_headers(headers, timestamp), jpeg, time.time_ns() // 1_000_000, headers)
+        entry = Entry(0, 7, None, parse_headers(headers, timestamp), jpeg, unix_ms(), headers)
         entry.track = True
         assert entry.header is not None
         if self.ledger.register(entry, entry.polled_ms):

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from consumers.entry import Batch
 from engines.onnxruntime_engine import OnnxRuntimeEngine
 from streamer.broker import connect_admin
 from streamer.errors import StreamerError
+from streamer.moments import unix_ms
 from streamer.records import DeadCause, DeadFrame, Death, EndHeader, FrameId, parse_dead
 from streamer.settings import Settings
 from streamer.topics import topic_names
@@ -90,7 +90,7 @@ def put(rig: Rig, stream: str, count: int, white: Sequence[int] = ()) -> None:
     rig.define(stream)
     for sequence in range(count):
         rig.put(header(stream, sequence), WHITE if sequence in white else None)
-    rig.put(EndHeader(stream, FrameId(1, count), time.time_ns() // 1_000_000))
+    rig.put(EndHeader(stream, FrameId(1, count), unix_ms()))
 
 
 def expected(count: int, dead: Sequence[int] = ()) -> list[str]:
@@ -162,7 +162,7 @@ def test_a_transaction_of_unknown_end_sets_a_frame_aside_once(
     rig.define("a")
     for sequence in range(6):
         rig.put(header("a", sequence), b"no picture" if sequence == 3 else None)
-    rig.put(EndHeader("a", FrameId(1, 6), time.time_ns() // 1_000_000))
+    rig.put(EndHeader("a", FrameId(1, 6), unix_ms()))
     with running(rig.settings):
         rows = rig.detections(ends("a"))
     assert outline(rows, "a") == expected(6, (3,))

@@ -22,6 +22,7 @@ from streamer.__main__ import main
 from streamer.broker import assign_from_beginning, connect_consumer
 from streamer.catalog import write_definition
 from streamer.children import environment_of
+from streamer.moments import unix_ms
 from streamer.records.stream import PipelineDefinition, StreamDefinition
 from streamer.settings import Settings
 from streamer.topics import all_topics, topic_names
@@ -211,7 +212,7 @@ def test_two_producers_share_the_streams_and_stand_in_for_each_other(
             eventually(lambda: len(streams_in(second.said)) == len(moved), "it runs")
             handed_over = published(settings)
             first.end(signal.SIGKILL)
-            killed_ms = time.time() * 1000
+            killed_ms = unix_ms()
             left = set(names) - moved
             eventually(lambda: left <= streams_in(second.said), "the second has taken over all")
             eventually(

@@ -1,7 +1,6 @@
 """`streamer replay` against real topics."""
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from streamer.aside import aside
 from streamer.broker import connect_producer
 from streamer.catalog import write_definition
 from streamer.children import environment_of
+from streamer.moments import unix_ms
 from streamer.records import BBox, DetectedObject, EndHeader, FrameId, Gap, GapReason, Result
 from streamer.records.stream import PipelineDefinition
 from streamer.settings import Settings
@@ -32,7 +32,7 @@ def rig(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     for variable, value in environment_of(settings, {}).items():
         monkeypatch.setenv(variable, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(f"{__name__}.BEGIN_MS", time.time_ns() // 1_000_000 - 300_000)
+    monkeypatch.setattr(f"{__name__}.BEGIN_MS", unix_ms() - 300_000)
     detect = {"model": str(make_model(tmp_path / "thing.onnx")), "sessions": 1}
     rig = Rig(settings.model_copy(update={"detect": settings.detect.model_copy(update=detect)}))
     rig.define("gate", "quiet")

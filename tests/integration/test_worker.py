@@ -1,7 +1,6 @@
 """A worker between a real Kafka and a real Redis: what it writes for what it is given."""
 
 import re
-import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from consumers import commit
 from consumers.state import StateReader
 from streamer.errors import StreamerError, UsageError
 from streamer.mirror import Keys, connect_redis
+from streamer.moments import unix_ms
 from streamer.records import EndHeader, FrameId
 from streamer.results import Events
 from streamer.topics import topic_names
@@ -114,7 +114,7 @@ def test_latest_covers_what_it_skips(rig: Rig) -> None:
             b"a",
             jpeg(0),
             header("a", sequence, age_ms=60_000 - sequence).to_headers(),
-            int(time.time() * 1000) - 60_000,
+            unix_ms() - 60_000,
         )
     with running(rig.settings):
         rig.put(header("a", 200))

@@ -20,6 +20,7 @@ from consumers.worker import Worker
 from streamer.broker import assign_from_beginning, connect_consumer, connect_producer
 from streamer.catalog import write_definition
 from streamer.mirror import Keys, connect_redis
+from streamer.moments import unix_ms
 from streamer.records import EndHeader, FrameHeader, FrameId
 from streamer.records.stream import StreamDefinition
 from streamer.settings import Settings
@@ -70,7 +71,7 @@ def header(stream: str, sequence: int, epoch: int = 1, age_ms: int = 0, **change
     values: dict[str, Any] = {
         "stream": stream,
         "id": FrameId(epoch, sequence),
-        "captured_ms": time.time_ns() // 1_000_000 - age_ms,
+        "captured_ms": unix_ms() - age_ms,
         "index": sequence,
         "width": WIDTH,
         "height": HEIGHT,
@@ -114,7 +115,7 @@ class Rig:
         """A whole run of a source: frames 0 to count - 1 and its end."""
         for sequence in range(count):
             self.put(header(stream, sequence, epoch))
-        self.put(EndHeader(stream, FrameId(epoch, count), time.time_ns() // 1_000_000))
+        self.put(EndHeader(stream, FrameId(epoch, count), unix_ms()))
 
     def detections(self, until: Callable[[list[dict[str, Any]]], bool], timeout_s: float = 30) -> list[dict[str, Any]]:
         """All records of `detections`, in order per stream, read until a condition holds."""

@@ -29,6 +29,7 @@ from engines.tensorrt import jpeg
 from engines.tensorrt.detector import GpuDetector, on_gpu
 from engines.tensorrt.engine import TensorRtEngine
 from engines.tensorrt.errors import DeviceLostError, OutOfDeviceMemoryError
+from streamer.moments import unix_ms
 from streamer.records import FrameHeader, FrameId, GapReason, Result
 from streamer.settings import DetectSettings
 from tests.fakes import gpu as fake
@@ -41,7 +42,7 @@ once = pytest.mark.parametrize("decoders", ["nvimgcodec"], indirect=True)  # whe
 
 
 def entry(number: int, jpeg: bytes, size: tuple[int, int], track: bool = False) -> Entry:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = unix_ms()
     header = FrameHeader(
         stream=f"s{number % 3}",
         id=FrameId(1, number // 3),

@@ -7,11 +7,12 @@ import pytest
 
 from consumers.choose import Chooser
 from consumers.entry import Entry
+from streamer.moments import unix_ms
 from streamer.records import FrameHeader, FrameId, GapReason
 
 
 def entry(stream: str, sequence: int, age_ms: int = 0) -> Entry:
-    captured = time.time_ns() // 1_000_000 - age_ms
+    captured = unix_ms() - age_ms
     header = FrameHeader(stream, FrameId(1, sequence), captured, sequence, 8, 8, 8, 8, (1, 0, 0, 0, 1, 0))
     return Entry(0, sequence, "m", header, b"", captured)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,11 +20,12 @@ from consumers.ledger import Ledger
 from consumers.mirroring.mirror import Mirror
 from consumers.positions import Position, Positions, dump_positions
 from consumers.treatment import Treatment, Treatments
+from streamer.moments import unix_ms
 from streamer.records import FrameHeader, FrameId, Gap, GapReason
 from streamer.settings import Settings
 
 PARTITIONS = [TopicPartition("frames", number) for number in range(3)]
-NOW_MS = time.time_ns() // 1_000_000
+NOW_MS = unix_ms()
 
 
 class Consumer:

@@ -17,6 +17,7 @@ from consumers.lanes.motion_gate import MotionGate
 from consumers.ledger import Ledger
 from consumers.positions import Positions
 from engines.detector import Detector, open_detector
+from streamer.moments import unix_ms
 from streamer.records import DeadCause, FrameHeader, FrameId, GapReason, Result
 from streamer.settings import DetectSettings
 
@@ -53,7 +54,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def entry(number: int, patient: bool, size: tuple[int, int] | None = None) -> Entry:
     width, height = size or SIZES[number % len(SIZES)]
     jpeg = simplejpeg.encode_jpeg(np.full((height, width, 3), 100 + 9 * number, np.uint8))
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = unix_ms()
     header = FrameHeader(
         "file", FrameId(1, number), now_ms, number, width, height, width, height, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
     )

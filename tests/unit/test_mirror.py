@@ -17,6 +17,7 @@ from consumers.entry import Channel, Entry, Row
 from consumers.ledger import Ledger
 from consumers.mirroring import mirror, repair
 from consumers.positions import Positions
+from streamer.moments import unix_ms
 from streamer.records import ZERO, FrameHeader, FrameId, Result
 from streamer.settings import Settings
 from tests.integration.worker_rig import changed, wait_until
@@ -152,7 +153,7 @@ def test_a_batch_is_the_mirror_s_before_its_partitions_can_be_given_up(monkeypat
     monkeypatch.setattr(Committer, "_write", lambda *_: True)
     ledger = Ledger("main")
     ledger.open(0, Positions({}))
-    header = FrameHeader("a", FrameId(1, 0), time.time_ns() // 1_000_000, 0, 64, 48, 64, 48, (1, 0, 0, 0, 1, 0))
+    header = FrameHeader("a", FrameId(1, 0), unix_ms(), 0, 64, 48, 64, 48, (1, 0, 0, 0, 1, 0))
     entry = Entry(0, 0, "member", header, b"", 0)
     ledger.register(entry, 0)
     ledger.finish(entry, Result("main", "a", header.id, 0, 64, 48, ()))

@@ -1,6 +1,5 @@
 """What a worker says on /metrics of what it has committed."""
 
-import time
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -11,6 +10,7 @@ from consumers.entry import Batch, Entry, Row
 from consumers.telemetry import metrics, stream_ages
 from consumers.telemetry.counting import count
 from consumers.telemetry.stream_ages import STREAM_AGES
+from streamer.moments import unix_ms
 from streamer.records import (
     BBox,
     DeadCause,
@@ -37,7 +37,7 @@ def sample(name: str, **labels: str) -> float:
 
 
 def result(pipeline: str, stream: str, sequence: int, *objects: DetectedObject, age_ms: int = 0) -> Result:
-    captured_ms = time.time_ns() // 1_000_000 - age_ms
+    captured_ms = unix_ms() - age_ms
     latency_ms = {"transport": -3.0, "wait": 2.0, "decode": 1.0, "detect": 30.0}
     return Result(pipeline, stream, FrameId(1, sequence), captured_ms, 8, 8, objects, latency_ms=latency_ms)
 
