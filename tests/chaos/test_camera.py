@@ -7,8 +7,9 @@ from streamer.stack.ports import free_ports
 from tests.chaos.camera import CHANGE, SIZES, camera, h264
 from tests.chaos.supervised import listens
 from tests.conftest import need
-from tests.integration.producer_rig import eventually, first_times, process, published
+from tests.integration.producer_rig import first_times, process, published
 from tests.integration.rtsp_camera import available, running
+from tests.waiting import eventually
 
 
 def test_a_stream_goes_on_through_other_sizes_and_a_camera_s_death(settings: Settings, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.chaos.staging import CLOCKS, scene
 from tests.chaos.strange import AGES_MS
 from tests.chaos.supervised import Supervised
 from tests.chaos.verdict import Verdict
-from tests.integration.producer_rig import eventually
+from tests.waiting import eventually
 
 SEED = 3
 MISTAKES = ("lost", "doubled", "out_of_order", "wrong", "redis_differs", "not_recovered", "ended_by_themselves")

@@ -19,8 +19,8 @@ from tests.chaos.judge import judge
 from tests.chaos.proxy import Proxy
 from tests.chaos.strange import put_by_a_jumping_clock, put_pictures, put_strangers
 from tests.chaos.verdict import Verdict
-from tests.integration.producer_rig import eventually
 from tests.integration.worker_rig import Rig, ends, header, make_model, running
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import av
 import numpy as np
@@ -22,7 +20,6 @@ from streamer.records import EndHeader, FrameHeader, FrameId, parse_headers
 from streamer.settings import Settings
 from streamer.topics import topic_names
 
-T = TypeVar("T")
 WIDTH, HEIGHT = 64, 48
 
 
@@ -91,15 +88,6 @@ def first_times(records: list[Published]) -> list[tuple[int, int]]:
             assert not seen or record.at > seen[-1], f"{record.at} comes behind {seen[-1]}"
             seen.append(record.at)
     return seen
-
-
-def eventually(condition: Callable[[], T], what: str, timeout_s: float = 40) -> T:
-    """The first true value of `condition`."""
-    deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.05)
-    return value
 
 
 class Process:

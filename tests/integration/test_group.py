@@ -21,6 +21,7 @@ from streamer.group import poll_group
 from streamer.settings import Settings
 from streamer.stack import Addresses
 from streamer.topics import topic_names
+from tests.waiting import eventually
 
 
 def test_a_rejoin_is_completed_by_polls_shorter_than_it(settings: Settings) -> None:
@@ -53,8 +54,10 @@ def test_a_join_that_ends_between_two_polls_is_not_begun_again(settings: Setting
             while join is not None and not getattr(join, "_join", join).is_done:
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
-        for _ in range(20):
-            poll_group(consumer, 10)
+        with closing(connect_producer(settings.kafka)) as producer:
+            producer.send(topic, b"frame").get(timeout=20)
+        # A member that joins once more does so before it fetches.
+        eventually(lambda: poll_group(consumer, 100), "it reads")
         assert consumer.group_metadata().generation_id == before + 1
     finally:
         consumer.close()

@@ -146,20 +146,31 @@ def removals(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_an_engine_that_is_built_for_long_is_built_before_the_worker_joins(
-    rig: Rig, impatient_group: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """So there is no group yet whose patience it could try."""
     rig.define("a")
     rig.put_run("a", 5)
+    begun, go_on, steps = threading.Event(), threading.Event(), list[str]()
 
     def slow(*arguments: Any) -> Detector:
-        time.sleep(2 * SHORT_S)
+        begun.set()
+        assert go_on.wait(20)
+        steps.append("built")
         return open_detector(*arguments)
 
+    def joining(*arguments: Any, **options: Any) -> Any:
+        steps.append("joins")
+        return connect_consumer(*arguments, **options)
+
     monkeypatch.setattr(engines.detector, "open_detector", slow)
+    monkeypatch.setattr(intake, "connect_consumer", joining)
     with running(rig.settings) as worker:
+        assert begun.wait(20)
         assert worker.not_ready == "starting"
+        go_on.set()
         assert outline(rig.detections(ends("a")), "a") == [*map(str, range(5)), "5 end"]
-    assert not removals(caplog)
+    assert steps == ["built", "joins"]
 
 
 def test_a_network_that_is_slower_than_the_group_s_patience_keeps_its_place(
@@ -170,7 +181,7 @@ def test_a_network_that_is_slower_than_the_group_s_patience_keeps_its_place(
     detect = Detector.detect
 
     def slow(*arguments: Any) -> Any:
-        time.sleep(1.5 * SHORT_S)
+        time.sleep(1.5 * SHORT_S)  # the network's own time: it is longer than the group's
         return detect(*arguments)
 
     monkeypatch.setattr(Detector, "detect", slow)

@@ -9,8 +9,9 @@ import av
 import pytest
 
 from streamer.settings import Settings
-from tests.integration.producer_rig import eventually, first_times, make_clip, process, published
+from tests.integration.producer_rig import first_times, make_clip, process, published
 from tests.integration.test_http_sources import Files, serving
+from tests.waiting import eventually
 
 PICTURES = 150  # three seconds
 

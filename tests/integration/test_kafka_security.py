@@ -27,7 +27,8 @@ from streamer.stack.process import launch, stop
 from streamer.topics import topic_names
 from streamer.topics_admin import check_topics, create_topics
 from tests.integration.certificates import Certificate, make_authority, make_certificate
-from tests.integration.producer_rig import eventually, process
+from tests.integration.producer_rig import process
+from tests.waiting import eventually
 
 PASSWORD = "right = 1"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required"

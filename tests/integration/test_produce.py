@@ -32,12 +32,12 @@ from tests.integration.producer_rig import (
     Process,
     Published,
     broker_frozen,
-    eventually,
     first_times,
     make_clip,
     process,
     published,
 )
+from tests.waiting import eventually
 
 Command = Callable[..., int]
 
@@ -264,7 +264,7 @@ def test_changes_apply_while_it_runs_and_to_their_stream_only(
         assert streamer("streams", "set", "one", "--transport", f"{WIDTH // 2}x{HEIGHT // 2}") == 0
         eventually(lambda: frames_of(settings, "one")[-1].header.width == WIDTH // 2, "smaller pictures")
         assert streamer("streams", "pause", "one") == 0
-        eventually(lambda: stands_still(settings, "one"), "it is paused")
+        eventually(lambda: stands_still(settings, "one", beside="two"), "it is paused")
         assert streamer("streams", "resume", "one") == 0
         count = len(frames_of(settings, "one"))
         eventually(lambda: len(frames_of(settings, "one")) > count, "it goes on")
@@ -281,10 +281,11 @@ def test_changes_apply_while_it_runs_and_to_their_stream_only(
     first_times(frames_of(settings, "two"))
 
 
-def stands_still(settings: Settings, stream: str) -> bool:
-    count = len(frames_of(settings, stream))
-    time.sleep(0.3)  # fifteen frames
-    return len(frames_of(settings, stream)) == count
+def stands_still(settings: Settings, stream: str, beside: str) -> bool:
+    """Whether none of its frames comes while another stream gets fifteen."""
+    before = published(settings)
+    eventually(lambda: len(frames_of(settings, beside)) >= len(before[beside]) + 15, f"{beside} goes on")
+    return len(frames_of(settings, stream)) == len(before[stream])
 
 
 def rounds(settings: Settings, stream: str) -> int:
@@ -366,20 +367,22 @@ def test_pictures_travel_at_the_size_of_the_network_once_it_is_known(
 
 
 def test_a_file_waits_for_a_reader_before_retention_deletes_what_it_has_not_read(
-    settings: Settings, clip: Path, tmp_path: Path
+    settings: Settings, streamer: Command, clip: Path, tmp_path: Path
 ) -> None:
     short = settings.model_copy(update={"topics": settings.topics.model_copy(update={"frames_retention_s": 10})})
-    words = ("produce", str(clip), "--freshness", "every")
-    with process(short, tmp_path / "log", *words) as running:
+    assert streamer("streams", "add", "clip", clip, "--freshness", "every") == 0
+    assert streamer("streams", "add", "other", clip, "--freshness", "latest", "--loop") == 0
+
+    def ended() -> bool:
+        read_everything(settings)
+        return "ended stream=clip" in running.said
+
+    with process(short, tmp_path / "log", "produce") as running:
         eventually(lambda: "waits: pipeline main" in running.said, "it waits")
-        eventually(lambda: stands_still(settings, "clip"), "nothing more comes")
+        eventually(lambda: stands_still(settings, "clip", beside="other"), "nothing more comes")
         assert len(frames_of(settings, "clip")) < 150
-        deadline = time.monotonic() + 20
-        while "ended stream=clip" not in running.said:
-            assert time.monotonic() < deadline, running.said
-            read_everything(settings)
-            time.sleep(0.2)
-        assert running.wait() == 0
+        eventually(ended, "it goes on behind its reader")
+        assert running.end() == 0
     assert [sequence for _, sequence in first_times(frames_of(settings, "clip"))] == list(range(151))
 
 

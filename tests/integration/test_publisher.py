@@ -15,7 +15,8 @@ from streamer.lifecycle import Deadline
 from streamer.moments import unix_ms
 from streamer.records import EndHeader, FrameId
 from streamer.settings import Settings
-from tests.integration.producer_rig import broker_frozen, eventually, first_times, frame, published
+from tests.integration.producer_rig import broker_frozen, first_times, frame, published
+from tests.waiting import Watched, eventually
 
 EPOCH = 1_700_000_000_000
 
@@ -92,7 +93,6 @@ def test_a_frame_larger_than_the_topic_takes_is_a_hole_and_the_rest_goes_on(
             put(other, sequence)
         assert lane.flush(Deadline(20))
         assert other.flush(Deadline(20))
-        print(first_times(published(settings)["large"]), lane._largest, dropped("large", "oversize"))
         assert not put(lane, 10, bytes(too_large)), "known to be too large by now"
     assert sequences(settings, "large") == [0, 1, 2, 4, 5, 6, 8, 9]
     assert sequences(settings, "other") == list(range(10))
@@ -131,24 +131,23 @@ def test_a_clock_that_ran_ahead_and_was_set_right_loses_nothing(settings: Settin
 
 
 @pytest.mark.parametrize("delivery_timeout_s", [2.0, 60.0], ids=["outlives the delivery timeout", "does not"])
-def test_a_broker_outage_loses_nothing_of_a_file(settings: Settings, delivery_timeout_s: float) -> None:
-    frames, stop = 60, threading.Event()
+def test_a_broker_outage_loses_nothing_of_a_file(
+    settings: Settings, delivery_timeout_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    outlived = delivery_timeout_s == 2
     with publishing(Publisher(settings, delivery_timeout_s=delivery_timeout_s)) as publisher:
         lane = publisher.lane("file", waits=True)
-
-        def run() -> None:
-            for sequence in range(frames):
-                put(lane, sequence, bytes(1000))
-                stop.wait(0.05)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        eventually(lambda: lane.records > 10, "some frames are out")
+        for sequence in range(20):  # of which some are on their way
+            put(lane, sequence, bytes(1000))
         with broker_frozen(settings):
-            thread.join()
-            time.sleep(2.0)  # what is to be outlived is time itself
+            for sequence in range(20, 60):
+                put(lane, sequence, bytes(1000))
+            if outlived:
+                eventually(lambda: "going on with a new producer" in caplog.text, "the delivery timeout is over")
+            assert lane.outstanding_bytes >= 40 * 1000
         assert lane.flush(Deadline(40))
-    assert sequences(settings, "file") == list(range(frames))
+    assert ("going on with a new producer" in caplog.text) == outlived
+    assert sequences(settings, "file") == list(range(60))
 
 
 def test_a_live_stream_without_room_drops_its_oldest_frames(settings: Settings) -> None:
@@ -180,20 +179,20 @@ def test_a_file_without_room_waits_until_it_is_told_to_stop(settings: Settings) 
     results: list[bool] = []
     with publishing(Publisher(tiny)) as publisher:
         lane = publisher.lane("waiting", waits=True)
+        changed = lane._changed = Watched()
 
         def run() -> None:
-            while not results or results[-1]:
+            while len(results) < 20 and all(results):
                 results.append(put(lane, len(results), bytes(100_000)))
 
         with broker_frozen(settings):
             thread = threading.Thread(target=run)
             thread.start()
-            eventually(lambda: len(results) == 10, "ten frames fit")
-            thread.join(0.3)
-            assert len(results) == 10
+            assert changed.waited.wait(20)
+            assert results == [True] * 10
             lane.interrupt()
-            thread.join(5)
-            assert results[-1] is False
+            thread.join(20)
+            assert results == [True] * 10 + [False]
         assert lane.flush(Deadline(20))
     assert sequences(settings, "waiting") == list(range(10))
 

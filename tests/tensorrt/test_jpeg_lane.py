@@ -340,14 +340,12 @@ def best_of_two(rig: Rig, folder: Path) -> Watched:
 @once
 def test_the_best_batch_is_waited_for(decoders: Rig, tmp_path: Path) -> None:
     watched = best_of_two(decoders, tmp_path)
-    harness = Harness(watched, SETTINGS.model_copy(update={"batch_wait_ms": 1000}))
+    harness = Harness(watched, SETTINGS.model_copy(update={"batch_wait_ms": 60_000}))
     with harness.running():
         first = entries(2)
         harness.put(first[:1])
-        began = time.monotonic()
         harness.put(first[1:])
-        harness.done(first)
-        assert time.monotonic() - began < 0.9
+        harness.done(first)  # which waits less than a minute
     assert watched.calls == ["start 2", "finish"]
 
 

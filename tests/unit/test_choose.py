@@ -1,7 +1,6 @@
 """Which frame next, and what a stream's freshness skips."""
 
 import threading
-import time
 
 import pytest
 
@@ -9,6 +8,7 @@ from consumers.choose import Chooser
 from consumers.entry import Entry
 from streamer.moments import unix_ms
 from streamer.records import FrameHeader, FrameId, GapReason
+from tests.waiting import Watched, eventually
 
 
 def entry(stream: str, sequence: int, age_ms: int = 0) -> Entry:
@@ -105,9 +105,11 @@ def test_a_closed_chooser_wakes_who_waits() -> None:
 def waiting_poller(box: Box) -> tuple[threading.Thread, threading.Event]:
     """A thread that waits until few frames wait, and what it sets then."""
     woken = threading.Event()
+    left = box.chooser._left = Watched(box.chooser._lock)
     poller = threading.Thread(target=lambda: box.chooser.wait_until_low(60) and woken.set(), daemon=True)
     poller.start()
-    assert not woken.wait(0.05)
+    assert left.waited.wait(20)
+    assert not woken.is_set()
     return poller, woken
 
 
@@ -156,7 +158,7 @@ def test_none_are_taken_together_while_a_frame_is_waited_for() -> None:
     assert box.take(most=1, patient=4) == [("file", 1), ("file", 2)]
 
 
-def test_lanes_that_wait_get_a_frame_each_rather_than_one_of_them_all() -> None:
+def test_lanes_that_wait_get_a_frame_each_rather_than_one_of_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     box = Box()
     taken: list[list[Entry]] = []
     lanes = [
@@ -165,10 +167,14 @@ def test_lanes_that_wait_get_a_frame_each_rather_than_one_of_them_all() -> None:
     ]
     for lane in lanes:
         lane.start()
-    while box.chooser.idle() < 2:
-        time.sleep(0.001)
-    for n in range(2):
-        box.offer("file", n, None, patient=True)
+    eventually(lambda: box.chooser.idle() == 2, "both wait")
+    with monkeypatch.context() as patch:
+        # Both lanes wake when both frames are there, or the first might be taken before.
+        patch.setattr(box.chooser._came, "notify", lambda: None)
+        for n in range(2):
+            box.offer("file", n, None, patient=True)
+    with box.chooser._lock:
+        box.chooser._came.notify_all()
     for lane in lanes:
         lane.join(10)
     assert [len(each) for each in taken] == [1, 1]

@@ -3,10 +3,10 @@
 import argparse
 import json
 import os
+import re
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from streamer.errors import StreamerError, UsageError
 from streamer.settings import load, reading
 from tests.unit.networks import constant_network, rows
 from tests.unit.test_plan_cache import KEY, PLAN
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -285,15 +286,17 @@ def test_a_watched_build_reads_the_settings_of_the_command(tmp_path: Path) -> No
 
 
 def test_ctrl_c_stops_the_build_and_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    progress, ended = Progress(), threading.Event()
+    progress, begun, ended = Progress(), threading.Event(), threading.Event()
 
     def work() -> None:
         while progress.step_complete("building", 0):
-            time.sleep(0.01)
+            begun.set()
+            time.sleep(0.1)  # a step takes its time
         ended.set()
         raise BuildStopped
 
     def interrupted(*_: Any) -> None:
+        assert begun.wait(20)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ahead, "_draw", interrupted)
@@ -323,7 +326,6 @@ def test_a_terminal_shows_share_and_time_left(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "stderr", terminal)
     progress.phase_start("Building engine", None, 2)
     progress.step_complete("Building engine", 0)
-    release: Callable[[], bool] = threading.Event().wait
-    ahead.watched(lambda: release(0.5), progress)  # type: ignore[call-arg]
-    assert "\rbuilding: 50% after 0 s, about 0 s left: Building engine" in terminal.text
+    ahead.watched(lambda: eventually(lambda: terminal.text, "it is drawn"), progress)
+    assert re.match(r"\rbuilding: 50% after (\d+) s, about \1 s left: Building engine", terminal.text)
     assert terminal.text.endswith("\r")

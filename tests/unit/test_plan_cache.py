@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,26 @@ from engines.progress import BuildStopped
 from engines.tensorrt.cache import PlanCache, open_cache
 from engines.tensorrt.plan_file import Plan, PlanKey
 from streamer.errors import UsageError
+from tests.waiting import eventually
 
 KEY = PlanKey("ab" * 32, 1, "tensorrt", "10.15.1", "NVIDIA L4 sm_89", "model", (3, 64, 64), (1, 4, 8), {"tf32": False})
 PLAN = Plan(b"machine code\n" * 999, "yolov8", ("its NMS was cut off",), "street.onnx", 12.5, 1_700_000_000.0)
+# Builds until there is a file `go`; says in files of its own when it builds, and when it waits for another's build.
 BUILDER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from engines.tensorrt.cache import open_cache
 from tests.unit.test_plan_cache import KEY, PLAN
-folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
+folder = Path(sys.argv[1])
 def build():
-    with (folder / "built").open("a") as log:
-        log.write("x")
-    time.sleep(seconds)
+    (folder / f"builds.{os.getpid()}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
     return PLAN
-assert open_cache(folder / "engines").obtain(KEY, build) == PLAN
+def waits():
+    (folder / f"waits.{os.getpid()}").touch()
+    return False
+assert open_cache(folder / "engines").obtain(KEY, build, waits) == PLAN
 """
 
 
@@ -214,45 +219,60 @@ def test_one_that_is_missing_in_a_read_only_folder_is_one_clear_line(read_only: 
     read_only.keep_timings(KEY, b"timed")  # said in the log, and done without
 
 
-def start(folder: Path, seconds: float) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-c", BUILDER, str(folder), str(seconds)], stderr=subprocess.PIPE)
+Process = subprocess.Popen[bytes]
 
 
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Process]]:
+    """Starts a process that wants the engine."""
+    with ExitStack() as running:
+
+        def begin() -> Process:
+            command = [sys.executable, "-c", BUILDER, str(tmp_path)]
+            process = running.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE))
+            running.callback(process.kill)
+            return process
+
+        yield begin
 
 
-def test_of_many_processes_one_builds(tmp_path: Path) -> None:
-    processes = [start(tmp_path, 0.5) for _ in range(5)]
+def count(folder: Path, what: str) -> int:
+    """How many processes have begun to do so: `builds` or `waits`."""
+    return len(list(folder.glob(f"{what}.*")))
+
+
+def ends_well(process: Process) -> None:
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors.decode()
+
+
+def test_of_many_processes_one_builds(start: Callable[[], Process], tmp_path: Path) -> None:
+    processes = [start() for _ in range(5)]
+    eventually(lambda: count(tmp_path, "builds") + count(tmp_path, "waits") == 5, "all want it")
+    (tmp_path / "go").touch()
     for process in processes:
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors.decode()
-    assert (tmp_path / "built").read_text() == "x"
+        ends_well(process)
+    assert count(tmp_path, "builds") == 1
 
 
-def test_a_killed_builder_leaves_the_way_free(tmp_path: Path) -> None:
-    killed = start(tmp_path, 600)
-    until((tmp_path / "built").exists)
-    waiting = start(tmp_path, 0)
+def test_a_killed_builder_leaves_the_way_free(start: Callable[[], Process], tmp_path: Path) -> None:
+    killed = start()
+    eventually(lambda: count(tmp_path, "builds"), "it builds")
     (tmp_path / "engines" / f"{KEY.digest}.engine.1234.part").write_bytes(b"of one that was killed while writing")
-    time.sleep(0.3)
-    assert waiting.poll() is None
-    assert (tmp_path / "built").read_text() == "x"
+    waiting = start()
+    eventually(lambda: count(tmp_path, "waits"), "another waits for it")
+    assert count(tmp_path, "builds") == 1
     killed.send_signal(signal.SIGKILL)
-    _, errors = waiting.communicate(timeout=60)
-    killed.communicate()
-    assert waiting.returncode == 0, errors.decode()
-    assert (tmp_path / "built").read_text() == "xx"
+    eventually(lambda: count(tmp_path, "builds") == 2, "the other builds")
+    (tmp_path / "go").touch()
+    ends_well(waiting)
     left = {each.name for each in (tmp_path / "engines").iterdir()}
     assert left == {f"{KEY.digest}.engine", f"{KEY.digest}.lock"}
 
 
-def test_who_waits_can_be_told_to_stop(cache: PlanCache, tmp_path: Path) -> None:
-    builder = start(tmp_path, 600)
-    until((tmp_path / "built").exists)
+def test_who_waits_can_be_told_to_stop(cache: PlanCache, start: Callable[[], Process], tmp_path: Path) -> None:
+    start()
+    eventually(lambda: count(tmp_path, "builds"), "it builds")
     asked: list[int] = []
 
     def stopped() -> bool:
@@ -261,16 +281,12 @@ def test_who_waits_can_be_told_to_stop(cache: PlanCache, tmp_path: Path) -> None
 
     with pytest.raises(BuildStopped):
         cache.obtain(KEY, never, stopped)
-    builder.kill()
-    builder.communicate()
 
 
-def test_other_engines_are_built_meanwhile(cache: PlanCache, tmp_path: Path) -> None:
-    builder = start(tmp_path, 600)
-    until((tmp_path / "built").exists)
+def test_other_engines_are_built_meanwhile(cache: PlanCache, start: Callable[[], Process], tmp_path: Path) -> None:
+    start()
+    eventually(lambda: count(tmp_path, "builds"), "it builds")
     assert cache.obtain(replace(KEY, precision="fp16"), lambda: PLAN) == PLAN
-    builder.kill()
-    builder.communicate()
 
 
 def test_a_failed_build_leaves_nothing(cache: PlanCache) -> None:

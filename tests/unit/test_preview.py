@@ -1,6 +1,9 @@
 """Previews: what is drawn, how large, how often, and that nothing is done while nobody watches."""
 
+import threading
 import time
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,24 +18,26 @@ from consumers.mirroring import preview
 from consumers.mirroring.preview import Preview, colour_of, draw
 from streamer.records import BBox, DetectedObject, FrameHeader, FrameId, Result
 from streamer.settings import Settings
-from tests.integration.producer_rig import eventually
+from tests.waiting import eventually
 
 WANTED, SHOWN = "preview-wanted:{{main:{}}}", "preview:{{main:{}}}"
 GREY = 100
 
 
 class FakeRedis:
-    """Who watches, what was shown and when, and how often it was asked. failing: raised instead of an answer."""
+    """Who watches, what was shown and asked, and when. failing: raised instead of an answer."""
 
     def __init__(self, *watched: str) -> None:
         self.wishes = {WANTED.format(stream) for stream in watched}
         self.shown: list[tuple[str, bytes, int]] = []
         self.at: list[float] = []
         self.asked: list[list[str]] = []
+        self.asked_at: list[float] = []
         self.failing: Exception | None = None
 
     def mget(self, keys: list[str]) -> list[bytes | None]:
         self.asked.append(keys)
+        self.asked_at.append(time.monotonic())
         if self.failing:
             raise self.failing
         return [b"1" if key in self.wishes else None for key in keys]
@@ -84,6 +89,22 @@ def offer(shows: Preview, sequence: int, stream: str = "a", partition: int = 0, 
 
 def step(shows: Preview, redis: FakeRedis) -> None:
     shows.step(redis)  # type: ignore[arg-type]
+
+
+def run(shows: Preview, clock: list[float], enough: Callable[[], bool]) -> None:
+    """What the thread does, here and now, until there is enough: its pauses last by the clock. A frame each 1/8 s."""
+    sequences, data = count(), jpeg()
+
+    class Pauses(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            for _ in range(round(8 * (timeout or 0))):
+                offer(shows, next(sequences), data=data)
+                clock[0] += 1 / 8
+            assert clock[0] < 1100
+            return enough()
+
+    shows._stopping = Pauses()
+    shows.run()
 
 
 @pytest.mark.parametrize(
@@ -176,21 +197,11 @@ def test_it_looks_once_a_second_and_ends_when_the_wish_has_expired(clock: list[f
     assert len(redis.shown) == 23  # from the second to the one before the look at 6 s
 
 
-def test_a_stream_is_shown_at_most_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_is_shown_twice_a_second(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     redis = FakeRedis("a")
     monkeypatch.setattr(preview, "connect_redis", lambda *_, **__: redis)
-    shows = Preview(Settings(), lambda partition: True)
-    shows.start()
-    deadline, sequence = time.monotonic() + 20, 0
-    while len(redis.shown) < 3 and time.monotonic() < deadline:
-        offer(shows, sequence, data=jpeg())
-        sequence += 1
-        time.sleep(0.01)
-    shows.stop()
-    shows.join(5)
-    assert not shows.is_alive()
-    assert len(redis.shown) >= 3
-    assert redis.at[2] - redis.at[0] > 0.95
+    run(Preview(Settings(), lambda partition: True), clock, lambda: len(redis.shown) == 9)
+    assert np.diff(redis.at).tolist() == [0.5] * 8
 
 
 def test_of_a_partition_that_was_lost_nothing_is_asked_or_shown(clock: list[float]) -> None:
@@ -233,28 +244,24 @@ def test_a_damaged_frame_has_no_preview_and_the_next_one_has(clock: list[float])
 
 @pytest.mark.parametrize(("error", "lines"), [(NoPermissionError("no mget"), 1), (RedisTimeoutError("slow"), 0)])
 def test_a_redis_that_fails_is_asked_again_later_and_a_refusal_is_told_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, lines: int
+    clock: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    lines: int,
 ) -> None:
     redis = FakeRedis("a")
     redis.failing = error
     error.__context__ = TimeoutError()
     monkeypatch.setattr(preview, "connect_redis", lambda *_, **__: redis)
-    monkeypatch.setattr(preview, "_EVERY_S", 0.01)
-    monkeypatch.setattr(preview, "_AGAIN_S", 0.05)
-    shows = Preview(Settings(), lambda partition: True)
-    shows.start()
-    deadline = time.monotonic() + 20
-    sequence = 0
-    while not redis.shown and time.monotonic() < deadline:
-        offer(shows, sequence, data=jpeg())
-        sequence += 1
-        if len(redis.asked) >= 3 and redis.failing:
-            assert redis.shown == []
+
+    def shown() -> bool:
+        if len(redis.asked) == 3:
             redis.failing = None
-        time.sleep(0.01)
-    shows.stop()
-    shows.join(5)
-    assert redis.shown
+        return bool(redis.shown)
+
+    run(Preview(Settings(), lambda partition: True), clock, shown)
+    assert np.diff(redis.asked_at).tolist() == [5.0] * 3
     assert len([record for record in caplog.records if "no previews" in record.getMessage()]) == lines
 
 

@@ -15,7 +15,7 @@ from producers.publisher import Publisher
 from producers.reader_lag import ReaderLag
 from streamer.lifecycle import Deadline
 from streamer.settings import Settings
-from tests.integration.producer_rig import eventually
+from tests.waiting import eventually
 
 FRAMES = 1000
 

@@ -15,7 +15,7 @@ from producers.sources import registry
 from streamer.errors import SourceUnusableError
 from streamer.settings import Settings
 from tests.clips import definition, quick_settings
-from tests.integration.producer_rig import eventually
+from tests.waiting import eventually
 
 Plug = Callable[[str], None]
 MADE = "def make(definition, address, settings):\n    "

@@ -12,7 +12,7 @@ from producers.position import start_from
 from producers.runner import Runner, Treatment
 from streamer.lifecycle import Deadline
 from tests.clips import definition, quick_settings
-from tests.integration.producer_rig import eventually
+from tests.waiting import eventually
 
 
 class OnePicture:

@@ -18,7 +18,7 @@ from streamer.errors import ServiceError
 from streamer.lifecycle import Deadline
 from streamer.settings import KafkaSettings, Settings
 from tests.clips import definition
-from tests.integration.producer_rig import eventually
+from tests.waiting import eventually
 
 WANTED = {"test": Defined(definition("synthetic:"), 1)}
 TICK_S = 0.5
