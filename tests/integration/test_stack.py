@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,6 +14,7 @@ import pytest
 from streamer.errors import ServiceError
 from streamer.settings import Settings, StackSettings
 from streamer.stack import Stack, with_stack_addresses
+from tests.waiting import eventually
 
 STARTER = """
 import sys, time
@@ -36,13 +36,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 def starter(home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", STARTER, str(home)], stdout=subprocess.PIPE, text=True)
-
-
-def eventually(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.02)
 
 
 def processes_in(home: Path) -> list[psutil.Process]:

@@ -129,6 +129,14 @@ class Rig:
         """What Redis holds of a stream."""
         return self._held(Keys(self.settings.redis.prefix).detections(self._pipeline(pipeline), stream))
 
+    def whole(self, *streams: str, timeout_s: float = 30) -> list[dict[str, Any]]:
+        """All records of `detections` once these streams' runs are over, and Redis holds the same of them."""
+        rows = self.detections(ends(*streams), timeout_s)
+        for stream in streams:
+            own = [row for row in rows if row["sensorId"] == stream]
+            wait_until(lambda stream=stream, own=own: self.mirrored(stream) == own)
+        return rows
+
     def mirrored_events(self, stream: str, pipeline: str | None = None) -> list[dict[str, Any]]:
         """What Redis holds of a stream's events."""
         return self._held(Keys(self.settings.redis.prefix).events(self._pipeline(pipeline), stream))

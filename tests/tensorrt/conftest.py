@@ -2,16 +2,21 @@
 
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from engines.tensorrt import engine
+from engines import engine as engines
+from engines.tensorrt import engine, plans
+from engines.tensorrt.builder import BuildOptions, Built
 from engines.tensorrt.device import open_device
-from engines.tensorrt.library import open_library
+from engines.tensorrt.library import Library, open_library
 from tests.conftest import need
 from tests.fakes.nvimgcodec import nvimgcodec
+from tests.fakes.tensorrt import plan_of
 from tests.kernels.on_cpu import compile_kernels, compiler
 from tests.tensorrt.rig import Rig, install
 
@@ -44,6 +49,20 @@ def rig_with_kernels(monkeypatch: pytest.MonkeyPatch, library: Path) -> Iterator
     forget()
     yield install(monkeypatch, library)
     forget()
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The engine `tensorrt` can be named in settings: installed, with a builder that is played and an empty cache."""
+
+    def build(library: Library, model: bytes, spec: Any, options: BuildOptions, *_: Any) -> Built:
+        return Built(plan_of(model, spec.batch), b"", 1.0)
+
+    point = EntryPoint("tensorrt", "engines.tensorrt.engine:open_engine", engines.GROUP)
+    monkeypatch.setattr(engines, "entry_points", lambda group: [*entry_points(group=group), point])
+    monkeypatch.setattr(plans, "build", build)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAMER_TENSORRT__CACHE", str(tmp_path / "engines"))
 
 
 @pytest.fixture(params=["nvimgcodec", "on the CPU"])

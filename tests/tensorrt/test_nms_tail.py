@@ -2,24 +2,18 @@
 
 import sys
 from contextlib import closing
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines import engine as engines
 from engines.detections import Detections
 from engines.detector import open_detector
-from engines.tensorrt import engine, plans
-from engines.tensorrt.builder import BuildOptions, Built
+from engines.tensorrt import engine
 from engines.tensorrt.detector import on_gpu
-from engines.tensorrt.library import Library
 from streamer.settings import DetectSettings
-from tests.fakes.tensorrt import plan_of
 from tests.tensorrt.rig import Rig
 
 SIZE, CELLS = 64, 84
@@ -71,16 +65,8 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def simulated(rig_with_kernels: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rig:
-    def build(library: Library, model: bytes, spec: Any, options: BuildOptions, *_: Any) -> Built:
-        return Built(plan_of(model, spec.batch), b"", 1.0)
-
-    point = EntryPoint("tensorrt", "engines.tensorrt.engine:open_engine", engines.GROUP)
-    monkeypatch.setattr(engines, "entry_points", lambda group: [*entry_points(group=group), point])
-    monkeypatch.setattr(plans, "build", build)
+def simulated(rig_with_kernels: Rig, named: None, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setitem(sys.modules, "nvidia.nvimgcodec", None)  # type: ignore[arg-type]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STREAMER_TENSORRT__CACHE", str(tmp_path / "engines"))
     return rig_with_kernels
 
 

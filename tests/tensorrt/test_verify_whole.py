@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from engines import engine as engines
 from engines.detections import Detections
 from engines.tensorrt import boxes as boxes_module
-from engines.tensorrt import command, plans
-from engines.tensorrt.builder import BuildOptions, Built
-from engines.tensorrt.library import Library
+from engines.tensorrt import command
 from streamer.errors import UsageError
-from tests.fakes.tensorrt import plan_of
 from tests.tensorrt.rig import Rig
 from tests.tensorrt.test_gpu_detector import FRAMES, network
 
@@ -26,17 +21,8 @@ Verify = Callable[..., int]
 
 
 @pytest.fixture
-def verify(decoders: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Verify:
+def verify(decoders: Rig, named: None, tmp_path: Path) -> Verify:
     """The command, with a model and pictures."""
-
-    def build(library: Library, model: bytes, spec: Any, options: BuildOptions, *_: Any) -> Built:
-        return Built(plan_of(model, spec.batch), b"", 1.0)
-
-    point = EntryPoint("tensorrt", "engines.tensorrt.engine:open_engine", engines.GROUP)
-    monkeypatch.setattr(engines, "entry_points", lambda group: [*entry_points(group=group), point])
-    monkeypatch.setattr(plans, "build", build)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STREAMER_TENSORRT__CACHE", str(tmp_path / "engines"))
     (tmp_path / "pictures").mkdir()
     for number, frame in enumerate(FRAMES):
         (tmp_path / "pictures" / f"{number}.jpg").write_bytes(frame.jpeg)
