@@ -83,7 +83,7 @@ class OnnxRuntimeEngine:
             if len(batch) not in self._bound:
                 return self._first(batch)
             binding, outputs = self._bound[len(batch)]
-            self._bind_input(binding, batch)
+            binding.bind_cpu_input(self._input_name, batch)  # where it lies: it isn't copied
             self._session.run_with_iobinding(binding)
         except _FAILURES as error:
             raise refusal(self._file, "ONNX Runtime", error) from None
@@ -106,6 +106,3 @@ class OnnxRuntimeEngine:
             binding.bind_output(spec.name, "cpu", 0, output.dtype, output.shape, output.ctypes.data)
         self._bound[len(batch)] = binding, outputs
         return outputs
-
-    def _bind_input(self, binding: Any, batch: NDArray[Any]) -> None:
-        binding.bind_input(self._input_name, "cpu", 0, batch.dtype, batch.shape, batch.ctypes.data)

@@ -5,7 +5,6 @@ import threading
 from enum import Enum
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from engines.agreement import ENOUGH, agreement
@@ -100,26 +99,29 @@ def _open(openvino: Any, file: OnnxFile, spec: InputSpec, threads: int, integers
     if integers is Integers.NONE:
         options["LP_TRANSFORMS_MODE"] = "NO"
     request = core.compile_model(model, "CPU", options).create_infer_request()
-    return OpenVinoEngine(file, spec, request, openvino.__version__)
+    return OpenVinoEngine(openvino, file, spec, request)
 
 
 class OpenVinoEngine:
     """An inference request; inputs are read, and outputs left, where they are."""
 
-    def __init__(self, file: OnnxFile, spec: InputSpec, request: Any, version: str) -> None:
+    def __init__(self, openvino: Any, file: OnnxFile, spec: InputSpec, request: Any) -> None:
         self.name = NAME
-        self.version = version.split("-")[0]
+        self.version: str = openvino.__version__.split("-")[0]
         self.input = spec
         self._file = file
         self._request = request
+        self._tensor = openvino.Tensor
 
     def infer(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
         """See Engine."""
         try:
-            results = self._request.infer([batch], share_inputs=True, share_outputs=True)
+            # What `infer` does with an array given to it, by more steps, costs a twentieth of a small INT8 network.
+            self._request.set_input_tensor(self._tensor(batch, shared_memory=True))
+            self._request.infer(share_outputs=True)
         except RuntimeError as error:
             raise refusal(self._file, "OpenVINO", error) from None
-        return [np.asarray(results[index]) for index in range(len(self._file.outputs))]
+        return [self._request.get_output_tensor(index).data for index in range(len(self._file.outputs))]
 
     def close(self) -> None:
         """See Engine."""

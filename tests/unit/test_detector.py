@@ -128,6 +128,20 @@ def test_pictures_of_a_batch_do_not_mix(tmp_path: Path, engine: str, first_axis:
         np.testing.assert_allclose(each.boxes, [np.array([24, 24, 40, 40]) * brightness], atol=1e-2)
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_batch_is_read_anew_wherever_it_lies(tmp_path: Path, engine: str) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    path = constant_network(tmp_path / "m.onnx", v8((32, 32, 16, 16, 1, 0)), metadata=NAMES, brightness=True)
+    detector = open_detector(DetectSettings(model=str(path), engine=engine), threads=1)
+    batches = detector.new_batch(2)
+    for number, brightness in ((0, 255), (1, 153), (0, 204), (0, 102)):
+        slots = batches[number : number + 1]
+        placement = detector.prepare(np.full_like(picture(), brightness), (SIZE, SIZE), slots[0])
+        [found] = detector.detect(slots, [placement])
+        np.testing.assert_allclose(found.scores, [brightness / 255], atol=1e-3)
+
+
 def test_sixteen_bit_inputs_and_outputs(tmp_path: Path) -> None:
     path = constant_network(tmp_path / "m.onnx", v8(CAT), metadata=NAMES, dtype=TensorProto.FLOAT16)
     detector = open_detector(DetectSettings(model=str(path)), threads=1)
