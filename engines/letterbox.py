@@ -126,8 +126,9 @@ class Letterbox:
 
 
 class _Scratch(threading.local):
-    """Planes of the last picture's size: new ones for each picture would cost a sixth of the letterbox's time."""
+    """Arrays of the last picture's size: new ones for each picture would cost a fifth of the letterbox's time."""
 
+    fitted: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
     planes: Sequence[NDArray[np.uint8]] = ()
 
 
@@ -143,7 +144,7 @@ def _split(picture: NDArray[np.uint8]) -> Sequence[NDArray[np.uint8]]:
 
 
 def _resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """`picture` at width x height.
+    """`picture` at width x height, until the thread's next call.
 
     Linear from less than twice the size, area (seven times the time) from there on, where linear would skip
     pixels. Behind a JPEG's scaled decoding, which averages, linear finds as many of the boxes again as area.
@@ -152,5 +153,7 @@ def _resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
         return picture
     coarse = picture.shape[1] >= 2 * width or picture.shape[0] >= 2 * height
     method = cv2.INTER_AREA if coarse else cv2.INTER_LINEAR
-    fitted: NDArray[np.uint8] = cv2.resize(picture, (width, height), interpolation=method)
-    return fitted
+    if _scratch.fitted.shape[:2] != (height, width):
+        _scratch.fitted = np.empty((height, width, 3), np.uint8)
+    cv2.resize(picture, (width, height), _scratch.fitted, interpolation=method)
+    return _scratch.fitted

@@ -46,9 +46,9 @@ class YoloV8Head:
         answer = outputs[0][picture]
         # The maximum goes along rows that lie one after the other in memory; which class it was is looked up for
         # the few that pass only, as argmax over all takes eight times as long.
-        best = (np.maximum.reduce(answer[4:], axis=0) >= thresholds.lowest).nonzero()[0]
+        scores = np.maximum.reduce(answer[4:], axis=0)
+        best = (scores >= thresholds.lowest).nonzero()[0]
         if not best.size:
             return Detections.none()
         chosen = answer[:, best]
-        scores = np.maximum.reduce(chosen[4:], axis=0)
-        return confident(corners(chosen[:4].T), scores, chosen[4:].argmax(axis=0), thresholds)
+        return confident(corners(chosen[:4].T), scores[best], chosen[4:].argmax(axis=0), thresholds)
