@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.detections import Detections
-from engines.engine import CutEngine, Engine, InputSpec, open_engine
+from engines.engine import ByteEngine, CutEngine, Engine, InputSpec, open_engine
 from engines.heads.head import Head, Sample, Thresholds
 from engines.heads.registry import Choice, choose
 from engines.letterbox import PAD_VALUE, Placement
@@ -73,7 +73,7 @@ class Detector:
         return self._letterbox.wanted_size(width, height)
 
     def new_batch(self, pictures: int) -> NDArray[Any]:
-        """A batch (pictures, 3, height, width) of grey, to be prepared into."""
+        """A batch of grey, as the engine's input is, to be prepared into."""
         return _grey(self.engine.input, self.model.factor, pictures)
 
     def prepare(
@@ -87,7 +87,7 @@ class Detector:
 
         picture: uint8 (height, width, 3), channels in the order of `model.colour`, maybe of a smaller scale.
         size: (width, height) of the whole picture, in whose pixels its boxes will be.
-        into: (3, height, width), one of a batch; wholly overwritten.
+        into: one picture's slot of a batch; wholly overwritten.
         previous: what the slot was prepared as last, which saves time where the border stays; see Letterbox.
         """
         return self._letterbox.prepare(picture, size, into, previous)
@@ -202,6 +202,9 @@ def open_detector(settings: DetectSettings, threads: int) -> Detector:
         sample = Sample(spec.width, spec.height, [output[:1] for output in first], names, file.metadata)
         choice = _head(engine, sample, settings.head)
         model = describe_model(file, spec, choice.head, choice.reason, settings.padding)
+        if isinstance(engine, ByteEngine):
+            engine.take_bytes(model.factor)
+            engine.infer(_grey(engine.input, model.factor, engine.input.batch))
         return Detector(model, engine, choice.head, _selection(settings, model))
     except ValueError as error:
         engine.close()
@@ -216,7 +219,7 @@ def _head(engine: Engine, sample: Sample, named: str) -> Choice:
 
 
 def _grey(spec: InputSpec, factor: float, pictures: int) -> NDArray[Any]:
-    return np.full(spec.shape(pictures), PAD_VALUE * factor, spec.dtype)
+    return np.full(spec.shape(pictures), PAD_VALUE if spec.dtype == np.uint8 else PAD_VALUE * factor, spec.dtype)
 
 
 def check_classes(settings: DetectSettings, path: Path, classes: Sequence[str]) -> None:

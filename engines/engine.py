@@ -21,11 +21,11 @@ GROUP = "streamer.engines"
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What goes into the network: (pictures, 3, height, width).
+    """What goes into the network: (pictures, 3, height, width), or bytes as (pictures, height, width, 3).
 
     batch: the most pictures per inference.
     fixed_batch: whether it must be exactly so many.
-    dtype: float32 or float16.
+    dtype: float32 or float16; uint8 where the engine takes bytes, see ByteEngine.
     undecided: whether neither file nor settings say how many, so that an engine which is faster with more takes more.
     """
 
@@ -38,6 +38,8 @@ class InputSpec:
 
     def shape(self, pictures: int) -> tuple[int, int, int, int]:
         """Shape of a batch."""
+        if self.dtype == np.uint8:
+            return pictures, self.height, self.width, 3
         return pictures, 3, self.height, self.width
 
 
@@ -69,6 +71,17 @@ class CutEngine(Protocol):
     """
 
     head: str | None
+
+
+@runtime_checkable
+class ByteEngine(Protocol):
+    """An engine that makes floats of a picture's bytes itself, in less time than the letterbox does."""
+
+    def take_bytes(self, factor: float) -> None:
+        """From now on, if it can, it wants uint8 batches, each of whose values it multiplies by `factor`.
+
+        `input` says whether it does.
+        """
 
 
 def open_engine(name: str, file: OnnxFile, spec: InputSpec, threads: int) -> Engine:

@@ -106,23 +106,33 @@ class Letterbox:
 
         picture: uint8 (height, width, 3), maybe decoded at a smaller scale than `size`.
         size: (width, height) of the whole picture; the placement is for its pixels.
-        into: (3, self.height, self.width), float; wholly overwritten.
+        into: (3, self.height, self.width), float, or (self.height, self.width, 3), uint8, in which values stay as they
+            are; wholly overwritten.
         previous: what the slot was prepared as last, if nobody else wrote into it: a border that stays is then
             left alone, which saves a quarter of the time.
         """
         left, top, width, height = self.place(*size)
         placement = Placement(width / size[0], height / size[1], left, top, *size)
-        inner = into[:, top : top + height, left : left + width]
+        bytes_wanted = into.dtype == np.uint8
+        planes = into.transpose(2, 0, 1) if bytes_wanted else into
+        inner = planes[:, top : top + height, left : left + width]
         if placement != previous:
-            into[:, :top] = into[:, top + height :] = self.pad
-            into[:, top : top + height, :left] = into[:, top : top + height, left + width :] = self.pad
+            pad = PAD_VALUE if bytes_wanted else self.pad
+            planes[:, :top] = planes[:, top + height :] = pad
+            planes[:, top : top + height, :left] = planes[:, top : top + height, left + width :] = pad
+        if bytes_wanted:
+            _resize(picture, inner.transpose(1, 2, 0))
+        else:
+            self._to_floats(_resized(picture, width, height), inner)
+        return placement
+
+    def _to_floats(self, picture: NDArray[np.uint8], into: NDArray[Any]) -> None:
         # Less than one assignment from the transposed picture, which reads every third byte, and less than one
         # multiplication from bytes to floats: so each channel is still in the cache when it is multiplied.
-        for channel, plane in zip(inner, _split(_resize(picture, width, height)), strict=True):
+        for channel, plane in zip(into, _split(picture), strict=True):
             channel[:] = plane
             if self.factor != 1:
                 np.multiply(channel, channel.dtype.type(self.factor), out=channel)
-        return placement
 
 
 class _Scratch(threading.local):
@@ -143,17 +153,22 @@ def _split(picture: NDArray[np.uint8]) -> Sequence[NDArray[np.uint8]]:
     return _scratch.planes
 
 
-def _resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """`picture` at width x height, until the thread's next call.
+def _resized(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """`picture` at width x height, until the thread's next call."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    if _scratch.fitted.shape[:2] != (height, width):
+        _scratch.fitted = np.empty((height, width, 3), np.uint8)
+    _resize(picture, _scratch.fitted)
+    return _scratch.fitted
+
+
+def _resize(picture: NDArray[np.uint8], into: NDArray[np.uint8]) -> None:
+    """`picture` at the size of `into`.
 
     Linear from less than twice the size, area (seven times the time) from there on, where linear would skip
     pixels. Behind a JPEG's scaled decoding, which averages, linear finds as many of the boxes again as area.
     """
-    if picture.shape[:2] == (height, width):
-        return picture
+    height, width, _ = into.shape
     coarse = picture.shape[1] >= 2 * width or picture.shape[0] >= 2 * height
-    method = cv2.INTER_AREA if coarse else cv2.INTER_LINEAR
-    if _scratch.fitted.shape[:2] != (height, width):
-        _scratch.fitted = np.empty((height, width, 3), np.uint8)
-    cv2.resize(picture, (width, height), _scratch.fitted, interpolation=method)
-    return _scratch.fitted
+    cv2.resize(picture, (width, height), into, interpolation=cv2.INTER_AREA if coarse else cv2.INTER_LINEAR)

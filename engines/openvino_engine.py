@@ -2,9 +2,12 @@
 
 import logging
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from engines.agreement import ENOUGH, agreement
@@ -54,7 +57,7 @@ def check() -> None:
 
 def _library() -> Any:
     try:
-        import openvino
+        import openvino.preprocess
     except ImportError:
         raise UsageError(
             "engine openvino is not installed; install it with: pip install 'streamer[openvino]'"
@@ -80,12 +83,31 @@ def _integers(openvino: Any, file: OnnxFile, spec: InputSpec) -> Integers:
         return _chosen[file.sha256]
 
 
-def _open(openvino: Any, file: OnnxFile, spec: InputSpec, threads: int, integers: Integers) -> Engine:
-    """A network compiled for this engine alone: with one stream, two requests of one network would queue."""
-    core = openvino.Core()
-    model = core.read_model(file.path)
+def _open(openvino: Any, file: OnnxFile, spec: InputSpec, threads: int, integers: Integers) -> "OpenVinoEngine":
+    def compiled(factor: float | None) -> Any:
+        return _request(openvino, _network(openvino, file, spec, integers, factor), threads, integers)
+
+    return OpenVinoEngine(openvino, file, spec, compiled)
+
+
+def _network(openvino: Any, file: OnnxFile, spec: InputSpec, integers: Integers, factor: float | None) -> Any:
+    """The network of the file; with a factor, it takes bytes as they lie in pictures, times that."""
+    network = openvino.Core().read_model(file.path)
     first = spec.batch if spec.fixed_batch or spec.batch == 1 else openvino.Dimension(1, spec.batch)
-    model.reshape(openvino.PartialShape([first, 3, spec.height, spec.width]))
+    network.reshape(openvino.PartialShape([first, 3, spec.height, spec.width]))
+    if integers is Integers.UNSIGNED:
+        use_unsigned(openvino, network)
+    if factor is None:
+        return network
+    steps = openvino.preprocess.PrePostProcessor(network)
+    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(1 / factor)
+    return steps.build()
+
+
+def _request(openvino: Any, network: Any, threads: int, integers: Integers) -> Any:
+    """Of a network compiled for one engine alone: with one stream, two requests of one network would queue."""
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
@@ -94,24 +116,31 @@ def _open(openvino: Any, file: OnnxFile, spec: InputSpec, threads: int, integers
         # Else it computes in bfloat16 where the processor can, and boxes differ between machines.
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    if integers is Integers.UNSIGNED:
-        use_unsigned(openvino, model)
     if integers is Integers.NONE:
         options["LP_TRANSFORMS_MODE"] = "NO"
-    request = core.compile_model(model, "CPU", options).create_infer_request()
-    return OpenVinoEngine(openvino, file, spec, request)
+    return openvino.Core().compile_model(network, "CPU", options).create_infer_request()
 
 
 class OpenVinoEngine:
-    """An inference request; inputs are read, and outputs left, where they are."""
+    """An inference request; inputs are read, and outputs left, where they are.
 
-    def __init__(self, openvino: Any, file: OnnxFile, spec: InputSpec, request: Any) -> None:
+    compiled: gives a request, for floats, or for bytes that are multiplied by a factor.
+    """
+
+    def __init__(self, openvino: Any, file: OnnxFile, spec: InputSpec, compiled: Callable[[float | None], Any]) -> None:
         self.name = NAME
         self.version: str = openvino.__version__.split("-")[0]
         self.input = spec
         self._file = file
-        self._request = request
+        self._compiled = compiled
+        self._request = compiled(None)
         self._tensor = openvino.Tensor
+
+    def take_bytes(self, factor: float) -> None:
+        """See ByteEngine."""
+        if self.input.dtype == np.float32:
+            self.input = replace(self.input, dtype=np.dtype(np.uint8))
+            self._request = self._compiled(factor)
 
     def infer(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
         """See Engine."""

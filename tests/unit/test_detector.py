@@ -142,9 +142,25 @@ def test_a_batch_is_read_anew_wherever_it_lies(tmp_path: Path, engine: str) -> N
         np.testing.assert_allclose(found.scores, [brightness / 255], atol=1e-3)
 
 
-def test_sixteen_bit_inputs_and_outputs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("limit", "strength"), [("1", 1.0), ("255", 1 / 255)])
+def test_openvino_takes_bytes_and_scales_them_itself(tmp_path: Path, limit: str, strength: float) -> None:
+    pytest.importorskip("openvino")
+    answer = {name: each * np.float32(strength) for name, each in v8((32, 32, 16, 16, 1, 0)).items()}
+    path = constant_network(tmp_path / "m.onnx", answer, metadata={**NAMES, "range": limit}, brightness=True)
+    detector = open_detector(DetectSettings(model=str(path), engine="openvino"), threads=1)
+    batch = detector.new_batch(1)
+    assert (batch.dtype, batch.shape) == (np.uint8, (1, SIZE, SIZE, 3))
+    assert (batch == 114).all()
+    [found] = detector.detect_pictures([np.full_like(picture(), 204)])
+    np.testing.assert_allclose(found.scores, [0.8], atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_sixteen_bit_inputs_and_outputs(tmp_path: Path, engine: str) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
     path = constant_network(tmp_path / "m.onnx", v8(CAT), metadata=NAMES, dtype=TensorProto.FLOAT16)
-    detector = open_detector(DetectSettings(model=str(path)), threads=1)
+    detector = open_detector(DetectSettings(model=str(path), engine=engine), threads=1)
     assert detector.new_batch(1).dtype == np.float16
     [found] = detector.detect_pictures([picture()])
     np.testing.assert_allclose(found.boxes, [[24, 24, 40, 40]], atol=0.01)

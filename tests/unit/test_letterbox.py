@@ -76,6 +76,21 @@ def test_every_pixel_is_written(padding: Padding, factor: float, dtype: type) ->
         np.testing.assert_allclose(slot, expected.transpose(2, 0, 1) * factor, rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [(32, 24), (32, 12), (12, 24), (40, 40), (200, 40), (1, 90)])
+@pytest.mark.parametrize("padding", ["centre", "top-left", "stretch"])
+def test_bytes_are_the_floats_before_their_factor(padding: Padding, size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    floats, in_bytes = np.empty((3, 24, 32), np.float32), np.zeros((24, 32, 3), np.uint8)
+
+    expected = Letterbox(32, 24, padding, 1.0).prepare(picture, size, floats)
+    letterbox = Letterbox(32, 24, padding, 1 / 255)
+
+    assert letterbox.prepare(picture, size, in_bytes) == expected
+    assert (in_bytes == floats.transpose(1, 2, 0)).all()
+    assert letterbox.prepare(picture, size, in_bytes, expected) == expected
+    assert (in_bytes == floats.transpose(1, 2, 0)).all()
+
+
 def test_a_border_that_stays_is_left_alone_and_any_other_is_written() -> None:
     letterbox = Letterbox(32, 32, "centre", 1.0)
     slot = np.full((3, 32, 32), np.nan, np.float32)
