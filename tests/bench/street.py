@@ -1,10 +1,14 @@
 """How well a detector finds what the drawn street shows, through the whole service.
 
-    python -m tests.bench.street [--model street] [--frames 200] [--seed 7] [--transport network]
+    python -m tests.bench.street [--model street] [--frames 200] [--seed 7] [--fps 0.1] [--transport network]
 
 Every frame goes through producer, Kafka and worker. A box counts if it overlaps an object of its class by IoU .5;
 of objects that are less than a fifth to be seen neither finding nor missing counts, as in `streamer street`. Recall is
 given at the settings' own confidence, and at the lowest confidence whose precision is above .95.
+
+Ten seconds lie between two frames, so that they show others: at 2 frames/s 200 frames show 100 people and vehicles,
+again and again (a red light lasts 24 frames), and recall at precision .95 is .80 to .88 by seed; at .1 frames/s they
+show 1000, and it is .84 to .865. The mean of eight seeds is .853 in both.
 """
 
 import argparse
@@ -90,10 +94,11 @@ def main() -> None:
     parser.add_argument("--model", default="street")
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--fps", type=float, default=0.1)
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--transport", default="network")
     given = parser.parse_args()
-    address = f"synthetic:?frames={given.frames}&seed={given.seed}&size={given.size}&fps=2"
+    address = f"synthetic:?frames={given.frames}&seed={given.seed}&size={given.size}&fps={given.fps}"
     print(json.dumps(measure(address, "--model", given.model, "--transport", given.transport), indent=1))
 
 
