@@ -1,5 +1,6 @@
 """A detector of ours as an ONNX model in YOLOv8's layout, which most tools read."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from engines.export.layers import GraphWriter, write_layers
-from engines.training.network import LARGEST_DISTANCE, STRIDES, anchors
+from engines.training.network import LARGEST_DISTANCE, SMALLEST_DISTANCE, STRIDES, anchors
 
 OPSET = 17
 IR_VERSION = 8  # that of opset 17's time: readers of 2022 and later take it
@@ -59,10 +60,8 @@ def _boxes(levels: list[str], classes: int, size: int, writer: GraphWriter) -> N
     rows = [writer.node("Reshape", [level, flat], f"{level}.rows") for level in levels]
     answer = writer.node("Concat", rows, "answer", axis=2)
     _split(writer, answer, ["logarithms", "logits"], [4, classes])
-    limit = writer.weight("largest_distance", np.float32(LARGEST_DISTANCE))
-    limited = writer.node("Clip", ["logarithms", "", limit], "limited")
-    distances = writer.node("Exp", [limited], "cells")
-    distances = writer.node("Mul", [distances, writer.weight("strides", strides)], "distances")
+    cells = _distances(writer, "logarithms")
+    distances = writer.node("Mul", [cells, writer.weight("strides", strides)], "distances")
     _split(writer, distances, ["before", "after"], [2, 2])
     shift = writer.node("Sub", ["after", "before"], "twice_shift")
     shift = writer.node("Mul", [shift, writer.weight("half", np.float32(0.5))], "shift")
@@ -70,6 +69,16 @@ def _boxes(levels: list[str], classes: int, size: int, writer: GraphWriter) -> N
     extent = writer.node("Add", ["before", "after"], "extent")
     probabilities = writer.node("Sigmoid", ["logits"], "probabilities")
     writer.node("Concat", [middle, extent, probabilities], OUTPUT, axis=1)
+
+
+def _distances(writer: GraphWriter, logarithms: str) -> str:
+    """As `engines.training.network.distances`."""
+    smallest = writer.weight("smallest_distance", np.float32(SMALLEST_DISTANCE))
+    largest = writer.weight("largest_distance", np.float32(LARGEST_DISTANCE))
+    inside = writer.node("Exp", [writer.node("Clip", [logarithms, smallest, largest], "limited")], "inside")
+    below = writer.node("Sub", [writer.node("Clip", [logarithms, "", smallest], "low"), smallest], "below")
+    beyond = writer.node("Mul", [below, writer.weight("least", np.float32(math.exp(SMALLEST_DISTANCE)))], "beyond")
+    return writer.node("Add", [inside, beyond], "cells")
 
 
 def _split(writer: GraphWriter, given: str, parts: list[str], sizes: list[int]) -> None:

@@ -22,6 +22,9 @@ from torch import Tensor, nn
 STRIDES = (8, 16, 32)
 COLOURS = 3  # channels of a picture
 LARGEST_DISTANCE = 5.0  # of its logarithm: e^5 cells are more than any picture has
+# Of its logarithm; below, distances go on along a straight line, through 0. What was trained without that rarely says
+# less, so its boxes stay as they were.
+SMALLEST_DISTANCE = -2.5
 DEEPEST = 64  # steps of a block
 PRIOR = 0.01  # a fresh network's probability of any class: most anchors are background (RetinaNet, arXiv:1708.02002)
 
@@ -248,8 +251,14 @@ def anchors(levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def distances(logarithms: Tensor) -> Tensor:
-    """Distances in cells, from the network's logarithms; never infinite."""
-    return logarithms.clamp(max=LARGEST_DISTANCE).exp()
+    """Distances in cells, from the network's logarithms; never infinite.
+
+    Below e^SMALLEST_DISTANCE the tangent takes the exponential's place, so that a distance may be negative: no cell's
+    centre need lie in a person 3 pixels wide, and a box that had to reach to one would be twice too wide.
+    """
+    least = math.exp(SMALLEST_DISTANCE)
+    inside = logarithms.clamp(SMALLEST_DISTANCE, LARGEST_DISTANCE).exp()
+    return inside + least * (logarithms - SMALLEST_DISTANCE).clamp(max=0)
 
 
 def corners(logarithms: Tensor, centres: Tensor, strides: Tensor) -> Tensor:

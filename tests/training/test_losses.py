@@ -121,6 +121,22 @@ def test_what_is_to_be_ignored_is_neither_object_nor_background_of_its_class() -
     assert set(found[0, :, 1]) == {1.0}
 
 
+@pytest.mark.parametrize("left", [13.5, 16.0])
+def test_a_box_between_two_columns_of_cells_is_learnt(left: float) -> None:
+    """Cell centres are at 12 and 20 pixels; the box is 2 wide, so that none need lie in it."""
+    narrow = torch.tensor([[[left, 16.0, left + 2, 32.0]], [[0.0, 0.0, 0.0, 0.0]]])
+    levels = [torch.zeros(2, 6, SIZE // stride, SIZE // stride, requires_grad=True) for stride in (8, 16, 32)]
+    optimiser = torch.optim.Adam(levels, lr=0.1)
+    for _ in range(300):
+        optimiser.zero_grad()
+        detection_loss(levels, batch(boxes=narrow)).total.backward()
+        optimiser.step()
+    flat, (centres, strides) = flattened(levels), anchors(levels)
+    surest = int(flat[0, 4].argmax())
+    found = corners(flat[:, :4], centres, strides)[0, surest]
+    assert giou(found, narrow[0, 0]).item() > 0.9
+
+
 def test_no_object_at_all_is_a_loss_too_and_a_small_one_when_nothing_is_found() -> None:
     empty = batch(classes=torch.tensor([[-1], [-1]]))
     levels = answers()
