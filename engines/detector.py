@@ -90,7 +90,8 @@ class Detector:
         into: one picture's slot of a batch; wholly overwritten.
         previous: what the slot was prepared as last, which saves time where the border stays; see Letterbox.
         """
-        return self._letterbox.prepare(picture, size, into, previous)
+        fit = self._letterbox.prepare_bytes if into.dtype == np.uint8 else self._letterbox.prepare
+        return fit(picture, size, into, previous)
 
     def detect(
         self, batch: NDArray[Any], placements: Sequence[Placement], candidates: Sequence[bool] = ()

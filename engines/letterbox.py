@@ -106,33 +106,41 @@ class Letterbox:
 
         picture: uint8 (height, width, 3), maybe decoded at a smaller scale than `size`.
         size: (width, height) of the whole picture; the placement is for its pixels.
-        into: (3, self.height, self.width), float, or (self.height, self.width, 3), uint8, in which values stay as they
-            are; wholly overwritten.
+        into: (3, self.height, self.width), wholly overwritten.
         previous: what the slot was prepared as last, if nobody else wrote into it: a border that stays is then
             left alone, which saves a quarter of the time.
         """
-        left, top, width, height = self.place(*size)
-        placement = Placement(width / size[0], height / size[1], left, top, *size)
-        bytes_wanted = into.dtype == np.uint8
-        planes = into.transpose(2, 0, 1) if bytes_wanted else into
-        inner = planes[:, top : top + height, left : left + width]
-        if placement != previous:
-            pad = PAD_VALUE if bytes_wanted else self.pad
-            planes[:, :top] = planes[:, top + height :] = pad
-            planes[:, top : top + height, :left] = planes[:, top : top + height, left + width :] = pad
-        if bytes_wanted:
-            _resize(picture, inner.transpose(1, 2, 0))
-        else:
-            self._to_floats(_resized(picture, width, height), inner)
-        return placement
-
-    def _to_floats(self, picture: NDArray[np.uint8], into: NDArray[Any]) -> None:
+        placement, inner = self._padded(size, into, self.pad, previous)
         # Less than one assignment from the transposed picture, which reads every third byte, and less than one
         # multiplication from bytes to floats: so each channel is still in the cache when it is multiplied.
-        for channel, plane in zip(into, _split(picture), strict=True):
+        for channel, plane in zip(inner, _split(_resized(picture, inner.shape[2], inner.shape[1])), strict=True):
             channel[:] = plane
             if self.factor != 1:
                 np.multiply(channel, channel.dtype.type(self.factor), out=channel)
+        return placement
+
+    def prepare_bytes(
+        self,
+        picture: NDArray[np.uint8],
+        size: tuple[int, int],
+        into: NDArray[np.uint8],
+        previous: Placement | None = None,
+    ) -> Placement:
+        """As `prepare`, into uint8 (self.height, self.width, 3) that lie so in memory; values stay as they are."""
+        placement, inner = self._padded(size, into.transpose(2, 0, 1), PAD_VALUE, previous)
+        _resize(picture, inner.transpose(1, 2, 0))
+        return placement
+
+    def _padded(
+        self, size: tuple[int, int], planes: NDArray[Any], pad: float, previous: Placement | None
+    ) -> tuple[Placement, NDArray[Any]]:
+        """Where the picture comes in (3, height, width), whose border is written unless it is as before."""
+        left, top, width, height = self.place(*size)
+        placement = Placement(width / size[0], height / size[1], left, top, *size)
+        if placement != previous:
+            planes[:, :top] = planes[:, top + height :] = pad
+            planes[:, top : top + height, :left] = planes[:, top : top + height, left + width :] = pad
+        return placement, planes[:, top : top + height, left : left + width]
 
 
 class _Scratch(threading.local):

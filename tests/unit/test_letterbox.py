@@ -85,9 +85,9 @@ def test_bytes_are_the_floats_before_their_factor(padding: Padding, size: tuple[
     expected = Letterbox(32, 24, padding, 1.0).prepare(picture, size, floats)
     letterbox = Letterbox(32, 24, padding, 1 / 255)
 
-    assert letterbox.prepare(picture, size, in_bytes) == expected
+    assert letterbox.prepare_bytes(picture, size, in_bytes) == expected
     assert (in_bytes == floats.transpose(1, 2, 0)).all()
-    assert letterbox.prepare(picture, size, in_bytes, expected) == expected
+    assert letterbox.prepare_bytes(picture, size, in_bytes, expected) == expected
     assert (in_bytes == floats.transpose(1, 2, 0)).all()
 
 
