@@ -67,6 +67,9 @@ def _text(found: "Inspection") -> str:
         "pictures": f"{model.width}x{model.height} {model.colour} 0..{limit}, padding {model.padding}",
         "batch": f"{batch} per inference",
         "head": f"{model.head}: {model.reason}",
+        "NMS": f"of one class's boxes that overlap by more than {model.iou:g}"
+        if detector.head.overlapping
+        else "in the file",
         "classes": f"{len(model.classes)} ({named[model.named_by]}): {', '.join(model.classes)}",
         "metadata": ", ".join(key for key in file.metadata) or "none",
         "cost": f"{found.network_cpu_ms:.1f} ms CPU per picture on one thread, {detector.engine.name} "

@@ -202,7 +202,7 @@ def open_detector(settings: DetectSettings, threads: int) -> Detector:
         first = engine.infer(_grey(engine.input, 1 / 255, engine.input.batch))
         sample = Sample(spec.width, spec.height, [output[:1] for output in first], names, file.metadata)
         choice = _head(engine, sample, settings.head)
-        model = describe_model(file, spec, choice.head, choice.reason, settings.padding)
+        model = describe_model(file, spec, choice.head, choice.reason, settings.padding, settings.iou)
         if isinstance(engine, ByteEngine):
             engine.take_bytes(model.factor)
             engine.infer(_grey(engine.input, model.factor, engine.input.batch))
@@ -245,5 +245,5 @@ def _selection(settings: DetectSettings, model: ModelInfo) -> Selection:
     low = settings.candidate_confidence
     lower = [min(threshold, low) if np.isfinite(threshold) else np.inf for threshold in per_class]
     return Selection(
-        Thresholds.of(per_class), settings.iou, settings.agnostic_nms, settings.max_objects, Thresholds.of(lower)
+        Thresholds.of(per_class), model.iou, settings.agnostic_nms, settings.max_objects, Thresholds.of(lower)
     )

@@ -17,6 +17,7 @@ from streamer.errors import ModelError
 
 Colour = Literal["RGB", "BGR"]
 _FACTORS = {"1": 1 / 255, "255": 1.0}
+_IOU = 0.6  # YOLOX's and YOLOv5's own tools take .45 to .65, Ultralytics' .7
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class ModelInfo:
     head, reason: what reads its outputs, and why that.
     colour: order of the channels that it wants.
     factor: what a channel value (0 to 255) is multiplied by.
+    iou: overlap beyond which boxes of one class are one, for heads that don't decide that themselves.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class ModelInfo:
     colour: Colour
     factor: float
     named_by: Literal["file", "COCO", "number"]
+    iou: float = _IOU
 
     @property
     def letterbox(self) -> Letterbox:
@@ -103,8 +106,10 @@ def class_names(file: OnnxFile) -> tuple[str, ...]:
     return tuple(map(str, found))
 
 
-def describe_model(file: OnnxFile, spec: InputSpec, head: Head, reason: str, padding: str = "auto") -> ModelInfo:
-    """All of it. padding: over what the file and its head want, unless "auto".
+def describe_model(
+    file: OnnxFile, spec: InputSpec, head: Head, reason: str, padding: str = "auto", iou: float | None = None
+) -> ModelInfo:
+    """All of it. padding, iou: over what the file and its head want, unless "auto" and None.
 
     Raises:
         ModelError: the metadata contradict the outputs, or can't be read.
@@ -131,7 +136,15 @@ def describe_model(file: OnnxFile, spec: InputSpec, head: Head, reason: str, pad
         cast(Colour, colour),
         _FACTORS[limit] if limit else convention.factor,
         named_by,
+        iou or _iou(file) or _IOU,
     )
+
+
+def _iou(file: OnnxFile) -> float | None:
+    found = _literal(file, "iou", "a number")
+    if found is not None and not (isinstance(found, int | float) and 0 < found <= 1):
+        raise ModelError(f"{file.path}: metadata iou is {found!r}, not above 0 and at most 1")
+    return found
 
 
 def _default_names(classes: int | None) -> tuple[tuple[str, ...], Literal["COCO", "number"]]:

@@ -132,11 +132,12 @@ class DetectSettings(_Section):
         default_factory=dict, description="per class name, over confidence"
     )
     classes: tuple[str, ...] = Field((), description="names of those wanted; empty: all")
-    iou: float = Field(
-        0.6,
+    iou: float | None = Field(
+        None,
         gt=0,
         le=1,
-        description="boxes of one class overlapping more are one; end-to-end networks decide themselves",
+        description="boxes of one class overlapping more are one; none: what the model's file says, else 0.6; "
+        "end-to-end networks decide themselves",
     )
     agnostic_nms: bool = Field(False, description="boxes overlapping more are one whatever their classes")
     max_objects: int = Field(300, ge=1, le=10_000, description="per frame, the most confident ones")

@@ -120,6 +120,6 @@ def _content(
         **summary.to_json(),
         "baseline": {"name": baseline.name, **before, "classes_of_its_own": names.only_baseline},
         "candidate": {"name": candidate.name, **after, "classes_of_its_own": names.only_candidate},
-        "settings": {"overlap": OVERLAP, "confidence": settings.confidence, "iou": settings.iou},
+        "settings": {"overlap": OVERLAP, "confidence": settings.confidence},
         "notes": notes,
     }

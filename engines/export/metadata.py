@@ -19,8 +19,12 @@ def metadata(
     license_name: str,
     task: Literal["detect", "classify"] = "detect",
     made: datetime | None = None,
+    iou: float | None = None,
 ) -> dict[str, str]:
-    """Of a network with square input. batch: pictures per inference, 0: any number. made: when; None: now."""
+    """Of a network with square input. batch: pictures per inference, 0: any number. made: when; None: now.
+
+    iou: overlap beyond which boxes of a class are one.
+    """
     found = {
         "description": f"{_KINDS[task]} of {', '.join(names)}",
         "author": "streamer",
@@ -37,4 +41,6 @@ def metadata(
         "args": str({"batch": batch or 1, "dynamic": False, "half": False, "int8": False, "nms": False}),
         "channels": "3",
     }
+    if iou is not None:
+        found["iou"] = str(iou)
     return {**found, "end2end": "False"} if task == "detect" else found

@@ -46,10 +46,11 @@ def _detector(path: Path, shape: Shape) -> Any:
     from engines.export.detector_graph import detector_model
     from engines.export.metadata import metadata
     from engines.training.checkpoint import load_checkpoint
+    from engines.training.validation import IOU
 
     checkpoint = load_checkpoint(path)
     size = _size(shape, checkpoint.size)
-    properties = metadata(checkpoint.names, size, shape.batch, shape.license_name)
+    properties = metadata(checkpoint.names, size, shape.batch, shape.license_name, iou=IOU)
     return detector_model(checkpoint.network(), len(checkpoint.names), size, shape.batch, properties)
 
 

@@ -19,7 +19,10 @@ from engines.training.dataset import Dataset, Picture
 from engines.training.network import Network
 from engines.training.picture_file import PictureError
 
-_CONFIDENCE, _IOU, _MOST = 0.01, 0.6, 100
+IOU = 0.5
+"""Overlap beyond which boxes of a class are one: what a training's epochs are measured with, and exported files say."""
+
+_CONFIDENCE, _MOST = 0.01, 100
 _BATCH = 16
 
 
@@ -60,7 +63,7 @@ def detector_of(network: Network, names: Sequence[str], size: int, device: torch
         factor=1 / 255,
         named_by="file",
     )
-    selection = Selection(Thresholds.of([_CONFIDENCE] * len(names)), _IOU, False, _MOST)
+    selection = Selection(Thresholds.of([_CONFIDENCE] * len(names)), IOU, False, _MOST)
     head = cast(Head, YoloV8Head(len(names)))
     return Detector(model, TorchEngine(network, size, device), head, selection)
 

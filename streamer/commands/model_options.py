@@ -12,7 +12,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", metavar="NAME", help="output layout, if it is not found out from the file")
     parser.add_argument("--padding", choices=("auto", "centre", "top-left"), help="of the letterbox")
     parser.add_argument("--confidence", type=float, metavar="P", help="least score of an object (default: 0.25)")
-    parser.add_argument("--iou", type=float, metavar="R", help="overlap from which two boxes are one (default: 0.6)")
+    parser.add_argument(
+        "--iou", type=float, metavar="R", help="overlap from which two boxes are one (default: the file's, else 0.6)"
+    )
     parser.add_argument("--classes", metavar="A,B", help="names of the classes wanted (default: all)")
 
 

@@ -13,6 +13,7 @@ from engines.export.layers import GraphWriter, write_layers
 from engines.onnx_file import read_onnx
 from engines.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from engines.training.network import NetworkConfig, build_network
+from engines.training.validation import IOU
 from streamer.__main__ import main
 from streamer.errors import ModelError
 
@@ -58,6 +59,7 @@ def test_answers_as_the_network(
 def test_says_what_ultralytics_files_say(checkpoint: Path, tmp_path: Path) -> None:
     assert export(checkpoint, tmp_path / "m.onnx", "--license", "CC-BY-4.0") == 0
     said = read_onnx(tmp_path / "m.onnx").metadata
+    assert float(said["iou"]) == IOU
     assert said.keys() >= {"description", "author", "date", "version", "license", "docs", "channels"}
     assert {key: said[key] for key in ("stride", "task", "batch", "license")} == {
         "stride": "32",

@@ -65,6 +65,20 @@ def test_selection(opened: Opener, settings: dict[str, Any], found: list[str]) -
     assert [f"{name} {score:.1f}" for name, score in zip(names, result.scores, strict=True)] == found
 
 
+@pytest.mark.parametrize(
+    ("file", "settings", "cats"), [(None, None, 1), ("0.9", None, 2), ("0.9", 0.5, 1), ("1", 0.9, 2)]
+)
+def test_what_is_one_object_is_said_by_the_settings_or_the_file(
+    tmp_path: Path, file: str | None, settings: float | None, cats: int
+) -> None:
+    """The boxes share .88 of both."""
+    metadata = {**NAMES, **({"iou": file} if file else {})}
+    path = constant_network(tmp_path / "m.onnx", v8(CAT, SAME_CAT), metadata=metadata)
+    detector = open_detector(DetectSettings(model=str(path), iou=settings), threads=1)
+    [result] = detector.detect_pictures([picture()])
+    assert len(result) == cats
+
+
 @pytest.mark.parametrize(("agnostic", "classes"), [(False, [0, 1, 0]), (True, [0])])
 def test_end_to_end_networks_decide_what_overlaps_unless_classes_shall_compete(
     tmp_path: Path, agnostic: bool, classes: list[int]
@@ -224,6 +238,8 @@ def test_the_file_may_say_how_it_wants_pictures(tmp_path: Path) -> None:
         (v8(CAT), (1, 3, 64, 64), {"names": "{1: 'cat'}"}, {}, "no name for each number"),
         (v8(CAT), (1, 3, 64, 64), {"names": "7"}, {}, "metadata names is not a list"),
         (v8(CAT), (1, 3, 64, 64), {"colour": "YUV"}, {}, "metadata colour is 'YUV', not one of RGB, BGR"),
+        (v8(CAT), (1, 3, 64, 64), {"iou": "1.5"}, {}, "metadata iou is 1.5, not above 0 and at most 1"),
+        (v8(CAT), (1, 3, 64, 64), {"iou": "half"}, {}, "metadata iou is not a number"),
         (v8(CAT), (1, 3, "h", "w"), {}, {}, "size is open; export it for a fixed one"),
         (v8(CAT), (1, 3, "h", "w"), {"imgsz": "[64]"}, {}, "metadata imgsz is"),
         (v8(CAT), (1, 64, 64, 3), {}, {}, r"not \(pictures, 3, height, width\)"),

@@ -32,6 +32,7 @@ def test_says_what_it_is(model: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert said["pictures"] == "64x64 RGB 0..1, padding centre"
     assert said["batch"] == "any number, here 1 per inference"
     assert said["head"] == "yolov8: 84 columns are one box each: 4 coordinates and 2 classes, no objectness"
+    assert said["NMS"] == "of one class's boxes that overlap by more than 0.6"
     assert said["classes"] == "2 (named in the file): cat, dog"
     assert said["cost"].split(" ms CPU")[0].replace(".", "").isdigit()
 
@@ -41,6 +42,7 @@ def test_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(capsys.readouterr().out)
     assert said["classes"] == ["cat", "dog"]
     assert said["picture"] == {"width": 64, "height": 64, "colour": "RGB", "range": [0, 1], "padding": "top-left"}
+    assert said["iou"] == 0.6
     assert (said["head"], said["head_because"]) == ("yolov8", "the settings say so")
     assert said["inputs"] == [{"name": "images", "dtype": "float32", "shape": ["n", 3, 64, 64]}]
     assert said["cpu_ms_per_picture"] >= 0
