@@ -11,11 +11,13 @@ from engines.export.detector_graph import IMAGE, IR_VERSION, OPEN, OPSET, OUTPUT
 from engines.export.layers import GraphWriter, write_layers
 
 
-def classifier_model(network: nn.Module, classes: int, size: int, batch: int, properties: Mapping[str, str]) -> Any:
+def classifier_model(
+    network: nn.Module, classes: int, size: tuple[int, int], batch: int, properties: Mapping[str, str]
+) -> Any:
     """The ONNX model of a network in eval mode that gives logits (batch, classes).
 
-    Its input: `images`, float32 (batch, 3, size, size), RGB, 0 to 1. Its output: `output0`, float32 (batch, classes),
-    probabilities. batch: 0: any number. properties: the metadata.
+    Its input: `images`, float32 (batch, 3, height, width), RGB, 0 to 1. Its output: `output0`, float32 (batch,
+    classes), probabilities. size: width and height. batch: 0: any number. properties: the metadata.
 
     Raises:
         ModelError: the network has a layer that can't be exported.
@@ -27,7 +29,7 @@ def classifier_model(network: nn.Module, classes: int, size: int, batch: int, pr
     graph = helper.make_graph(
         writer.nodes,
         "classifier",
-        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, [pictures, 3, size, size])],
+        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, [pictures, 3, size[1], size[0]])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [pictures, classes])],
         list(writer.weights.values()),
     )

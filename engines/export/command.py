@@ -15,6 +15,7 @@ EXAMPLES = (
     "streamer export street.onnx --output street_fp16.onnx --precision fp16",
     "streamer export street.onnx --output street_int8.onnx --precision int8 --calibrate streetset",
     "streamer export best.pt --output street_416.onnx --size 416 --measure streetset",
+    "streamer export street --output wide.onnx --size 288x160         the shipped one, for pictures of 16:9",
 )
 
 
@@ -38,7 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of the weights, for the metadata (default: as an ONNX file says, or not stated)",
     )
     checkpoint = parser.add_argument_group("from a checkpoint")
-    checkpoint.add_argument("--size", type=int, metavar="N", help="side of the input (default: as it was trained)")
+    checkpoint.add_argument(
+        "--size", type=_size, metavar="N|WxH",
+        help="of the input, as 288 or, in the shape of wide cameras' pictures, 288x160 (default: as it was trained)",
+    )  # fmt: skip
     checkpoint.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per inference; 0: any (1)")
     integers = parser.add_argument_group("to int8")
     integers.add_argument("--calibrate", type=Path, metavar="DATASET", help="pictures like those of the service")
@@ -47,8 +51,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     integers.add_argument("--loss", type=float, default=0.01, metavar="AP50", help="that is allowed (default: 0.01)")
 
 
+def _size(text: str) -> tuple[int, int]:
+    """Width and height."""
+    width, _, height = text.partition("x")
+    try:
+        return int(width), int(height or width)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, or two as 288x160") from None
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Writes the file; prints what was lost and what a picture costs, where there are pictures to tell by."""
+    _find_weights(arguments)
     _check(arguments)
     from engines.evaluation.report import table
     from engines.evaluation.subset import at_most
@@ -81,7 +95,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if importlib.util.find_spec("onnx") is None:
         raise UsageError("export needs onnx: pip install 'streamer[export]'")
     from_onnx = _is_onnx(arguments.model)
-    if from_onnx and (arguments.size is not None or arguments.batch != 1):
+    if from_onnx and _is_reshaped(arguments):
         raise UsageError(f"--size and --batch are for checkpoints; in {arguments.model} they are fixed")
     if from_onnx and arguments.precision == "fp32":
         raise UsageError(f"{arguments.model} is an ONNX file already; say --precision fp16 or int8")
@@ -124,6 +138,18 @@ def _check_output(arguments: argparse.Namespace) -> None:
 
 def _is_onnx(path: Path) -> bool:
     return path.suffix.lower() == ".onnx"
+
+
+def _find_weights(arguments: argparse.Namespace) -> None:
+    """Puts the shipped detector's weights in the place of its file where another shape than the file's is wanted."""
+    from engines.models import LICENSE, STREET, STREET_WEIGHTS
+
+    if arguments.model == STREET and _is_reshaped(arguments):
+        arguments.model, arguments.license = STREET_WEIGHTS, arguments.license or LICENSE
+
+
+def _is_reshaped(arguments: argparse.Namespace) -> bool:
+    return arguments.size is not None or arguments.batch != 1
 
 
 def _source(arguments: argparse.Namespace) -> Any:

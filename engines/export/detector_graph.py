@@ -22,12 +22,15 @@ IMAGE, OUTPUT = "images", "output0"  # the names that Ultralytics gives
 OPEN = None
 
 
-def detector_model(network: nn.Module, classes: int, size: int, batch: int, properties: Mapping[str, str]) -> Any:
+def detector_model(
+    network: nn.Module, classes: int, size: tuple[int, int], batch: int, properties: Mapping[str, str]
+) -> Any:
     """The ONNX model of a network in eval mode.
 
-    Its input: `images`, float32 (batch, 3, size, size), RGB, 0 to 1. Its output: `output0`, float32 (batch,
+    Its input: `images`, float32 (batch, 3, height, width), RGB, 0 to 1. Its output: `output0`, float32 (batch,
     4 + classes, anchors): centre x and y, width and height in pixels of the input, and class probabilities.
 
+    size: width and height of the input, in pixels.
     network: as of engines.training.network, gives logarithms and logits per stride. batch: 0: any number.
     properties: the metadata.
 
@@ -38,11 +41,12 @@ def detector_model(network: nn.Module, classes: int, size: int, batch: int, prop
     levels = write_layers(network, IMAGE, writer)
     _boxes(levels, classes, size, writer)
     pictures = batch or OPEN
-    count = sum((size // stride) ** 2 for stride in STRIDES)
+    width, height = size
+    count = sum((width // stride) * (height // stride) for stride in STRIDES)
     graph = helper.make_graph(
         writer.nodes,
         "detector",
-        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, [pictures, 3, size, size])],
+        [helper.make_tensor_value_info(IMAGE, TensorProto.FLOAT, [pictures, 3, height, width])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [pictures, 4 + classes, count])],
         list(writer.weights.values()),
     )
@@ -53,7 +57,7 @@ def detector_model(network: nn.Module, classes: int, size: int, batch: int, prop
     return model
 
 
-def _boxes(levels: list[str], classes: int, size: int, writer: GraphWriter) -> None:
+def _boxes(levels: list[str], classes: int, size: tuple[int, int], writer: GraphWriter) -> None:
     """From logarithms of distances and logits, per level, to `output0`; as `engines.training.network.finished`."""
     centres, strides = _cells(size)
     flat = writer.weight("rows", np.array([0, 4 + classes, -1], np.int64))
@@ -87,7 +91,8 @@ def _split(writer: GraphWriter, given: str, parts: list[str], sizes: list[int]) 
     writer.nodes.append(helper.make_node("Split", [given, lengths], parts, name=f"{given}.split", axis=1))
 
 
-def _cells(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _cells(size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Centres (1, 2, anchors) in pixels, and strides (1, 1, anchors)."""
-    centres, strides = anchors([torch.empty(1, 1, size // stride, size // stride) for stride in STRIDES])
+    width, height = size
+    centres, strides = anchors([torch.empty(1, 1, height // stride, width // stride) for stride in STRIDES])
     return centres.T[None].numpy(), strides[None, None].numpy()

@@ -14,16 +14,17 @@ _KINDS = {"detect": "Detector", "classify": "Classifier"}
 
 def metadata(
     names: Sequence[str],
-    size: int,
+    size: tuple[int, int],
     batch: int,
     license_name: str,
     task: Literal["detect", "classify"] = "detect",
     made: datetime | None = None,
     iou: float | None = None,
 ) -> dict[str, str]:
-    """Of a network with square input. batch: pictures per inference, 0: any number. made: when; None: now.
+    """Of a network.
 
-    iou: overlap beyond which boxes of a class are one.
+    size: width and height of its input, in pixels. batch: pictures per inference, 0: any number. made: when; None:
+    now. iou: overlap beyond which boxes of a class are one.
     """
     found = {
         "description": f"{_KINDS[task]} of {', '.join(names)}",
@@ -35,7 +36,7 @@ def metadata(
         "stride": "32" if task == "detect" else "1",
         "task": task,
         "batch": str(batch or 1),
-        "imgsz": str([size, size]),
+        "imgsz": str([size[1], size[0]]),
         "names": str(dict(enumerate(names))),
         # "dynamic" would be: of any height and width, too.
         "args": str({"batch": batch or 1, "dynamic": False, "half": False, "int8": False, "nms": False}),

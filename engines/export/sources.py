@@ -18,11 +18,11 @@ _STRIDE = 32
 class Shape:
     """What is open in a checkpoint.
 
-    size: side of the input in pixels, None: what it was trained for. batch: pictures per inference, 0: any number.
-    license_name: of the weights, as it is written into the file.
+    size: width and height of the input in pixels, None: the square that it was trained for. batch: pictures per
+    inference, 0: any number. license_name: of the weights, as it is written into the file.
     """
 
-    size: int | None = None
+    size: tuple[int, int] | None = None
     batch: int = 1
     license_name: str = "not stated"
 
@@ -65,10 +65,11 @@ def _classifier(path: Path, shape: Shape) -> Any:
     return classifier_model(checkpoint.network(), len(checkpoint.names), size, shape.batch, properties)
 
 
-def _size(shape: Shape, trained: int) -> int:
-    size = trained if shape.size is None else shape.size
-    if not _STRIDE <= size <= LARGEST_SIDE or size % _STRIDE:
-        raise UsageError(f"--size {size}: give a multiple of {_STRIDE}, {LARGEST_SIDE} at most")
+def _size(shape: Shape, trained: int) -> tuple[int, int]:
+    size = shape.size or (trained, trained)
+    for side in size:
+        if not _STRIDE <= side <= LARGEST_SIDE or side % _STRIDE:
+            raise UsageError(f"--size {'x'.join(map(str, size))}: give multiples of {_STRIDE}, {LARGEST_SIDE} at most")
     return size
 
 

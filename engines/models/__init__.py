@@ -6,4 +6,5 @@ _FOLDER = Path(__file__).parent
 STREET = _FOLDER / "street.onnx"
 STREET_INT8 = _FOLDER / "street_int8.onnx"
 STREET_WEIGHTS = _FOLDER / "street.pt"
-"""What `streamer train --init street` starts from."""
+"""What `streamer train --init street` starts from, and `streamer export street --size N`."""
+LICENSE = "CC-BY-4.0"

@@ -42,17 +42,25 @@ def export(model: Path, output: Path, *words: str) -> int:
     return main(["export", str(model), "--output", str(output), *words])
 
 
-@pytest.mark.parametrize(("words", "size", "batch"), [((), 96, 1), (("--size", "128", "--batch", "0"), 128, 3)])
+@pytest.mark.parametrize(
+    ("words", "size", "batch"),
+    [
+        ((), (96, 96), 1),
+        (("--size", "128", "--batch", "0"), (128, 128), 3),
+        (("--size", "128x64"), (128, 64), 1),
+    ],
+)
 def test_answers_as_the_network(
-    words: tuple[str, ...], size: int, batch: int, checkpoint: Path, tmp_path: Path
+    words: tuple[str, ...], size: tuple[int, int], batch: int, checkpoint: Path, tmp_path: Path
 ) -> None:
     assert export(checkpoint, tmp_path / "m.onnx", *words) == 0
-    images = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(1))
+    width, height = size
+    images = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         wanted = load_checkpoint(checkpoint).plain_network().eval().eval_outputs(images).numpy()
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     [found] = session.run(["output0"], {"images": images.numpy()})
-    assert found.shape == (batch, 6, size**2 // 64 + size**2 // 256 + size**2 // 1024)
+    assert found.shape == (batch, 6, sum(width * height // side**2 for side in (8, 16, 32)))
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
@@ -90,10 +98,11 @@ def test_half_of_a_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["c.pt", "--size", "100"], "--size 100: give a multiple of 32"),
-        (["c.pt", "--size", "4128"], "--size 4128: give a multiple of 32, 4096 at most"),
-        (["c.pt", "--size", "-32"], "--size -32: give a multiple of 32"),
-        (["c.pt", "--size", "0"], "--size 0: give a multiple of 32"),
+        (["c.pt", "--size", "100"], "--size 100x100: give multiples of 32"),
+        (["c.pt", "--size", "4128"], "--size 4128x4128: give multiples of 32, 4096 at most"),
+        (["c.pt", "--size", "-32"], "--size -32x-32: give multiples of 32"),
+        (["c.pt", "--size", "0"], "--size 0x0: give multiples of 32"),
+        (["c.pt", "--size", "96x100"], "--size 96x100: give multiples of 32"),
         (["none.pt"], "none.pt: can't be read: No such file or directory"),
         (["bad.pt"], "bad.pt: not a checkpoint of `streamer train`, or damaged\n"),
         (["foreign.pt"], "foreign.pt: not a checkpoint of `streamer train`, or damaged\n"),

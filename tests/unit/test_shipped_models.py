@@ -65,7 +65,7 @@ def test_they_take_any_number_of_pictures_and_answer_as_yolov8_does(path: Path) 
 
 @pytest.mark.parametrize(("batch", "said"), [(1, 1), (4, 4), (0, 1)])
 def test_metadata_of_an_export(batch: int, said: int) -> None:
-    found = metadata(("a", "b"), 96, batch, "MIT")
+    found = metadata(("a", "b"), (96, 96), batch, "MIT")
     assert found.keys() == ULTRALYTICS
     assert (found["batch"], found["license"]) == (str(said), "MIT")
     assert ast.literal_eval(found["args"]) == {
