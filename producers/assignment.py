@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from streamer.broker import connect_consumer, kafka_error, topic_missing
 from streamer.errors import UsageError
-from streamer.group import poll_group, why_unheard
+from streamer.group import Lease, poll_group, why_unheard
 from streamer.records.stream import StreamDefinition, parse_definition
 from streamer.settings import KafkaSettings
 from streamer.topics import topic_names
@@ -43,6 +43,7 @@ class Assignment:
     def __init__(self, kafka: KafkaSettings, leave: Callable[[Collection[str]], None]) -> None:
         self._kafka, self._leave = kafka, leave
         self._consumer: KafkaConsumer | None = None
+        self._lease: Lease | None = None
         self._defined: dict[TopicPartition, dict[str, Defined]] = defaultdict(dict)
         # Partitions go from _came, with the end that they had then in _ends, to _read.
         self._came: set[TopicPartition] = set()
@@ -66,6 +67,7 @@ class Assignment:
             # Definitions change rarely: the broker answers when there is one, not ten times a second.
             fetch_max_wait_ms=5000,
         )
+        self._lease = Lease(self._consumer)
         if not self._consumer.partitions_for_topic(names.streams):  # also: without them it would join for nothing
             raise topic_missing(self._kafka, names.streams)
         self._consumer.subscribe([names.streams], listener=_listener(self))
@@ -73,6 +75,11 @@ class Assignment:
     def why_unheard(self) -> str | None:
         """Why no definitions come, if Kafka does not answer; from any thread."""
         return why_unheard(self._consumer) if self._consumer is not None else None
+
+    @property
+    def holds(self) -> bool:
+        """Whether what we have is certainly ours; from any thread."""
+        return self._lease is not None and self._lease.holds
 
     def poll(self, timeout_ms: int) -> dict[str, Defined]:
         """Takes in what is new; returns all streams that are ours now.
@@ -130,6 +137,8 @@ class Assignment:
 
     def assigned(self, partitions: "Iterable[TopicPartition]") -> None:
         """From the group: these are ours now."""
+        if self._lease:
+            self._lease.given()
         self._came |= set(partitions)
 
     def revoked(self, partitions: "Iterable[TopicPartition]") -> None:

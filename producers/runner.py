@@ -32,10 +32,11 @@ from streamer.records.stream import StreamDefinition
 from streamer.settings import ProduceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 log = logging.getLogger(__name__)
 
+_ASK_S = 0.05
 SAME_SOURCE = ("source", "options", "video")
 """What makes pictures other pictures: with another of these the run is over and a new one begins."""
 SAME_OPENING = (*SAME_SOURCE, "fps", "pace", "loop")
@@ -53,18 +54,25 @@ class Treatment:
 class Runner:
     """Runs one stream until its source ends, fails for good, or stop() is called.
 
+    ours: whether the stream certainly is, rather than another process's by now.
     live: what its source is taken for: its frames are dropped rather than waited for, and come at their own pace.
     found_live: what the source is if that was wrong; then nothing was published, and a runner made for it must follow.
     closed: whether its source is; then all that may be left is frames on their way to Kafka.
     """
 
     def __init__(
-        self, treatment: Treatment, start: Start, publisher: Publisher, settings: ProduceSettings, live: bool
+        self,
+        treatment: Treatment,
+        start: Start,
+        publisher: Publisher,
+        settings: ProduceSettings,
+        live: bool,
+        ours: "Callable[[], bool]" = lambda: True,
     ) -> None:
         self.stream = treatment.definition.id
         self.state, self.reason = State.CONNECTING, ""
         self._treatment, self._start, self._publisher, self._settings = treatment, start, publisher, settings
-        self._live = live
+        self._live, self._ours = live, ours
         self.found_live: bool | None = None
         self.closed = False
         self._stop = threading.Event()
@@ -182,10 +190,23 @@ class Runner:
                     continue
                 if pacer and not pacer.wait(picture):
                     return
+                if self._id.sequence == 0 and not self._may_begin():
+                    return
                 if made_for is not self._treatment or encoder is None:
                     made_for = self._treatment
                     encoder = Encoder(made_for.definition, made_for.network)
                 self._publish(lane, encoder, picture)
+
+    def _may_begin(self) -> bool:
+        """Waits until a run may begin; False if it never may.
+
+        We may have been frozen since it got its epoch, and whoever has the stream now began a newer one: then ours came
+        behind that, which no worker looks at. Frames of a run that was begun are known by their identity.
+        """
+        while not self._ours():
+            if self._stop.wait(_ASK_S):
+                return False
+        return True
 
     def _publish(self, lane: Lane, encoder: Encoder, picture: Picture) -> None:
         frame_id, captured_ms = self._id, lane.stamp(picture.captured_ms)

@@ -33,7 +33,7 @@ REMOVED = "removed from the streams"
 class Serving:
     """Belongs to one thread.
 
-    finished: told each finite stream that came to its end.
+    finished: told each finite stream that came to its end. ours: whether the streams certainly are, from any thread.
     anew: files begin at their beginning, even where a run was broken off.
     """
 
@@ -43,8 +43,10 @@ class Serving:
         publisher: Publisher,
         sizes: NetworkSizes,
         finished: Callable[[StreamDefinition], None] = lambda _: None,
+        ours: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings, self._publisher, self._sizes, self._finished = settings, publisher, sizes, finished
+        self._ours = ours
         self._runners: dict[str, Runner] = {}
         self._served: dict[str, Defined] = {}  # what each runner was started or changed by
         self._over: set[str] = set()
@@ -157,7 +159,7 @@ class Serving:
         if start.index:
             extra = {"stream": definition.id}
             log.info("goes on with picture %d of a run that was broken off", start.index, extra=extra)
-        runner = Runner(self._treatment(definition), start, self._publisher, self._settings.produce, live)
+        runner = Runner(self._treatment(definition), start, self._publisher, self._settings.produce, live, self._ours)
         self._runners[definition.id], self._served[definition.id] = runner, defined
         runner.start()
 

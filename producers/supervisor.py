@@ -38,7 +38,7 @@ class Supervisor:
         self._settings, self._started = settings, started
         self._publisher = Publisher(settings)
         self._sizes = NetworkSizes(settings.kafka)
-        self._serving = Serving(settings, self._publisher, self._sizes, self._finished)
+        self._serving = Serving(settings, self._publisher, self._sizes, self._finished, self._ours)
         self._lag = ReaderLag(settings, self._waiting)
         self._assignment: Assignment | None = None
         self._server = TelemetryServer(settings.telemetry, self._why_not_ready)
@@ -101,6 +101,10 @@ class Supervisor:
             self._server.close()
             self._sizes.close()
             self._publisher.close(Deadline(CLOSE_S))
+
+    def _ours(self) -> bool:
+        """Streams that were named are; of those that a group gave us another member may know better."""
+        return self._assignment is None or self._assignment.holds
 
     def _why_not_ready(self) -> str | None:
         # Without a frame to publish, what the group's coordinator answers is all that tells.

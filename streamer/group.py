@@ -1,5 +1,6 @@
 """A consumer as a member of a group: what kafka-python alone would forget or leave undone."""
 
+import math
 import time
 from collections.abc import Set
 from contextlib import suppress
@@ -62,6 +63,32 @@ def why_unheard(consumer: "KafkaConsumer") -> str | None:
     silent_s = time.monotonic() - max(heartbeat.last_receive, heartbeat.last_reset)
     limit_s = max(_UNHEARD_S, _HEARTBEATS * heartbeat.config["heartbeat_interval_ms"] / 1000)
     return f"Kafka has not answered for {silent_s:.0f} s" if silent_s > limit_s else None
+
+
+class Lease:
+    """Whether a member of a group certainly still has what it was given. From any thread.
+
+    A process that was frozen goes on where it stopped, and doesn't know yet that others took its place: what counts is
+    when we asked the last question that the coordinator answered, not when we read the answer.
+    """
+
+    def __init__(self, consumer: "KafkaConsumer") -> None:
+        self._heartbeat = consumer._coordinator.heartbeat  # no public way (kafka-python 3.0.12)
+        self._asked = -math.inf
+
+    def given(self) -> None:
+        """To be called when the group has given us something."""
+        self._asked = time.monotonic()
+
+    @property
+    def holds(self) -> bool:
+        """Not so either while a question is on its way for the first time after long: ask again in a moment."""
+        sent, answered = self._heartbeat.last_send, self._heartbeat.last_receive
+        if answered >= sent:
+            self._asked = max(self._asked, sent)
+        config = self._heartbeat.config
+        lasts_s = (config["session_timeout_ms"] - config["heartbeat_interval_ms"]) / 1000
+        return bool(time.monotonic() - self._asked < lasts_s)
 
 
 async def commit_while_revoked(consumer: "KafkaConsumer", offsets: "Offsets", timeout_s: float) -> None:

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import psutil
@@ -17,7 +17,7 @@ from streamer.broker import (
     connect_producer,
     poll,
 )
-from streamer.group import poll_group
+from streamer.group import Lease, poll_group
 from streamer.settings import Settings
 from streamer.stack import Addresses
 from streamer.topics import topic_names
@@ -61,6 +61,29 @@ def test_a_join_that_ends_between_two_polls_is_not_begun_again(settings: Setting
         assert consumer.group_metadata().generation_id == before + 1
     finally:
         consumer.close()
+
+
+def test_what_the_group_gave_is_ours_until_it_does_not_answer(stack: Addresses, settings: Settings) -> None:
+    topic = topic_names(settings.kafka).frames
+    kafka = settings.kafka.model_copy(update={"session_timeout_ms": 6000})
+    consumer = connect_consumer(kafka, group_id=f"{topic}.group", heartbeat_interval_ms=1900)
+    lease = Lease(consumer)
+    consumer.subscribe([topic])
+    try:
+        assert not lease.holds
+        _poll_until(consumer, lambda: lease.holds)
+        with _hanging(stack.kafka):
+            _poll_until(consumer, lambda: not lease.holds)
+        _poll_until(consumer, lambda: lease.holds)
+    finally:
+        consumer.close()
+
+
+def _poll_until(consumer, done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        poll_group(consumer, 10)
 
 
 def test_polls_wait_while_the_broker_hangs(

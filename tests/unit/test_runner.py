@@ -1,7 +1,9 @@
 """What a stream's thread does with the pictures of its connections."""
 
+import queue
 import threading
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import Mock
 
 import av
@@ -11,6 +13,7 @@ from producers.picture import Picture
 from producers.position import start_from
 from producers.runner import Runner, Treatment
 from streamer.lifecycle import Deadline
+from streamer.records import FrameHeader
 from tests.clips import definition, quick_settings
 from tests.waiting import eventually
 
@@ -33,19 +36,47 @@ class OnePicture:
         pass
 
 
+class Rig:
+    """A stream of a camera that connects again and again; `published`: the frames."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+        monkeypatch.setattr("producers.runner.open_source", lambda *_: OnePicture())
+        publisher, self.published = Mock(), queue.SimpleQueue[FrameHeader]()
+        lane = publisher.lane.return_value
+        lane.stamp = lambda captured_ms: captured_ms
+        lane.put = lambda header, _: self.published.put(header) or True
+        treatment = Treatment(definition("synthetic:", fps=0.001), None)
+        quick = quick_settings(reconnect_min_s=0.01, reconnect_max_s=0.02)
+        self.runner = Runner(treatment, start_from(None, True, 1000), publisher, quick, live=True, **options)
+
+    def __enter__(self) -> "Rig":
+        self.runner.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.runner.stop(Deadline(5))
+        eventually(lambda: self.runner.over, "it ends")
+
+
+def test_a_run_is_begun_once_the_stream_is_certainly_ours_and_goes_on_whoever_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers, asked = [False, False, True], threading.Semaphore(0)
+    with Rig(monkeypatch, ours=lambda: asked.release() or answers.pop(0)) as rig:
+        for _ in range(3):
+            assert asked.acquire(timeout=20)
+        assert [rig.published.get(timeout=20).id.sequence for _ in range(3)] == [0, 1, 2]
+    assert answers == []
+
+
+def test_a_run_that_never_was_ours_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Semaphore(0)
+    with Rig(monkeypatch, ours=lambda: bool(asked.release())) as rig:
+        assert asked.acquire(timeout=20)
+    assert rig.published.empty()
+
+
 def test_each_connection_begins_with_a_picture_however_few_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.runner.open_source", lambda *_: OnePicture())
-    publisher, published = Mock(), threading.Semaphore(0)
-    lane = publisher.lane.return_value
-    lane.stamp = lambda captured_ms: captured_ms
-    lane.put = lambda *_: published.release() or True
-    treatment = Treatment(definition("synthetic:", fps=0.001), None)
-    quick = quick_settings(reconnect_min_s=0.01, reconnect_max_s=0.02)
-    runner = Runner(treatment, start_from(None, True, 1000), publisher, quick, live=True)
-    runner.start()
-    try:
-        for connection in range(3):
-            assert published.acquire(timeout=20), connection
-    finally:
-        runner.stop(Deadline(5))
-    eventually(lambda: runner.over, "it ends")
+    with Rig(monkeypatch) as rig:
+        for _ in range(3):
+            rig.published.get(timeout=20)
