@@ -41,6 +41,7 @@ def test_they_say_what_ultralytics_files_say(path: Path) -> None:
     [image] = file.inputs
     assert said.keys() >= ULTRALYTICS
     assert (said["task"], said["stride"], said["batch"], said["channels"]) == ("detect", "32", "1", "3")
+    assert float(said["iou"]) == 0.5
     assert (said["end2end"], said["license"]) == ("False", "CC-BY-4.0")
     assert ast.literal_eval(said["names"]) == dict(enumerate(NAMES))
     assert ast.literal_eval(said["imgsz"]) == list(image.shape[2:])
