@@ -43,6 +43,7 @@ class Consumer:
     """As much of a KafkaConsumer as is asked for."""
 
     _coordinator = SimpleNamespace(_join_task=None)
+    _fetcher = SimpleNamespace(_next_partition_records=None)
 
     def __init__(self, log: Log) -> None:
         self._log = log

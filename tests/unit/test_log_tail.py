@@ -16,6 +16,8 @@ from streamer.settings import Settings
 class Consumer:
     """Of logs without a young record, to which one is committed behind the first question about them."""
 
+    _fetcher = SimpleNamespace(_next_partition_records=None)
+
     def __init__(self) -> None:
         self._end = 7
         self.positions: dict[str, int] = {}
