@@ -3,13 +3,12 @@
 import errno
 import fcntl
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-import engines.training.classify.trainer
-import engines.training.trainer
 from engines.training.checkpoint import read_content
 from engines.training.output import held_output
 from engines.training.schedule import Schedule
@@ -18,7 +17,7 @@ from tests.training.drawn import draw
 from tests.training.test_classify import paint
 
 QUICK = ("--batch", "4", "--threads", "1", "--device", "cpu", "--val", "none", "--epochs", "2")
-TRAINERS = {"detect": engines.training.trainer.Trainer, "classify": engines.training.classify.trainer.Trainer}
+TASKS = ("detect", "classify")
 
 
 def command(task: str, folder: Path) -> list[str]:
@@ -35,36 +34,20 @@ def place(folder: Path) -> tuple[int, int]:
     return training["epoch"], training["step"]
 
 
-def signalled(step: Callable[..., object], number: int) -> Callable[..., object]:
-    """A trainer's step, in the first of which a signal comes."""
-    done: list[object] = []
-
-    def stepped(*words: object) -> object:
-        if not done:
-            signal.raise_signal(number)
-        done.append(words)
-        return step(*words)
-
-    return stepped
-
-
-@pytest.mark.parametrize("task", TRAINERS)
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    task: str, number: int, status: int,
-) -> None:  # fmt: skip
-    words, before = command(task, tmp_path), signal.getsignal(number)
-    monkeypatch.setattr(TRAINERS[task], "_step", signalled(TRAINERS[task]._step, number))
-    assert main(words) == status
-    assert "out: stopped; the same command goes on from here" in capsys.readouterr().err
+def test_a_signal_saves_and_says_so(tmp_path: Path, task: str, number: int, status: int) -> None:
+    words = command(task, tmp_path)
+    program = [sys.executable, "-m", "tests.training.signalled", str(int(number)), task, *words]
+    stopped = subprocess.run(program, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert stopped.returncode == status, stopped.stderr
+    assert "out: stopped; the same command goes on from here" in stopped.stderr
     assert place(tmp_path) == (0, 1)
-    assert signal.getsignal(number) is before
     assert main(words) == 0
     assert place(tmp_path) == (2, 0)
 
 
-@pytest.mark.parametrize("task", TRAINERS)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_training_that_is_lost_keeps_its_last_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], task: str
 ) -> None:
@@ -79,7 +62,7 @@ def test_a_training_that_is_lost_keeps_its_last_good_checkpoint(
     assert [each.name for each in last.parent.iterdir() if each.suffix == ".pt"] == ["last.pt"]
 
 
-@pytest.mark.parametrize("task", TRAINERS)
+@pytest.mark.parametrize("task", TASKS)
 def test_one_that_is_lost_from_the_first_step_can_begin_again_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], task: str
 ) -> None:
