@@ -62,8 +62,9 @@ def detector_of(network: Network, names: Sequence[str], size: int, device: torch
         colour="RGB",
         factor=1 / 255,
         named_by="file",
+        iou=IOU,
     )
-    selection = Selection(Thresholds.of([_CONFIDENCE] * len(names)), IOU, False, _MOST)
+    selection = Selection(Thresholds.of([_CONFIDENCE] * len(names)), model.iou, False, _MOST)
     head = cast(Head, YoloV8Head(len(names)))
     return Detector(model, TorchEngine(network, size, device), head, selection)
 
