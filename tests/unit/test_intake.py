@@ -179,8 +179,11 @@ def test_what_comes_while_the_end_of_old_frames_is_looked_for_is_read(monkeypatc
 
 
 def test_a_partition_that_is_taken_away_while_old_frames_are_skipped_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig(monkeypatch, Consumer(taken_away=True))
+    consumer = Consumer(taken_away=True)
+    rig = Rig(monkeypatch, consumer)
     rig.intake.step(0)
+    assert rig.ledger.depth() == 15
+    assert consumer.sought == {}
 
 
 def test_what_was_skipped_by_then_is_forgotten_with_the_partition(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def test_the_log_says_it_now_and_then(
     worker = Opening()
     wait_until(lambda: any("building the engine: 25%" in words for words in caplog.messages))
     builder.go.release(3)
-    worker.outcome()
+    assert worker.outcome() == ["detector"]
 
 
 def test_a_worker_that_is_told_to_stop_ends_its_build(builder: Builder) -> None:

@@ -78,5 +78,4 @@ def test_a_run_that_never_was_ours_is_not_begun(monkeypatch: pytest.MonkeyPatch)
 
 def test_each_connection_begins_with_a_picture_however_few_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     with Rig(monkeypatch) as rig:
-        for _ in range(3):
-            rig.published.get(timeout=20)
+        assert [rig.published.get(timeout=20).id.sequence for _ in range(3)] == [0, 1, 2]
