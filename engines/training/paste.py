@@ -14,9 +14,9 @@ from engines.training.augment import Flags, Placed
 from engines.training.labels import Boxes, Labels, areas
 
 _MARGIN = 0.06  # of the box's sides, kept around it for the blended edge
-_SIDES = (0.12, 0.6)  # of the input: the longer side of a pasted object
+_SIDES = (0.04, 0.6)  # of the input: the longer side of a pasted object
 _ENLARGED = 1.25  # at most; beyond, it would be blurred
-_SMALLEST = 14.0  # pixels: the longer side of what is worth pasting
+_SMALLEST = 8.0  # pixels: the longer side of what is worth pasting
 _DONOR_SIDE = 20.0  # pixels: the shorter side of a box that is worth cutting out
 
 

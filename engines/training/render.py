@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import conv2d, grid_sample
+from torch.nn.functional import avg_pool2d, conv2d, grid_sample
 
 from engines.detections import Floats
 from engines.letterbox import PAD_VALUE
@@ -154,11 +154,26 @@ def _paste(plan: Plan, pixels: Pixels, part: slice, drawn: Tensor) -> None:
     device, size = drawn.device, plan.size
     x, y = (_sent(_source(chosen, pixels, size, axis), device) for axis in (0, 1))
     grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1)
-    objects = grid_sample(_fetched(pixels, chosen).transpose(0, 1), grid, align_corners=False)
+    sources = _fetched(pixels, chosen).transpose(0, 1).split(1)
+    shown = zip(sources, chosen.scale[:, 1].tolist(), grid.split(1), strict=True)
+    objects = torch.cat(
+        [grid_sample(_shrunk(source, scale), where, align_corners=False) for source, scale, where in shown]
+    )
     across, down = (_sent(_weights(chosen.rect, size, axis), device) for axis in (0, 1))
     owner = _sent(chosen.owner - part.start, device)
     below = drawn.index_select(0, owner)
     drawn.index_copy_(0, owner, below.lerp_(objects, across[:, None, None, :] * down[:, None, :, None]))
+
+
+def _shrunk(picture: Tensor, scale: float) -> Tensor:
+    """A picture (1, 3, size, size) about as small as it will be shown, of its pixels' means: none is skipped then.
+
+    scale: it is shown at, 0 to 1; sides are halved while it is half or less, as far as they can be.
+    """
+    size, factor = picture.shape[-1], 1
+    while scale * factor <= 0.5 and size % (2 * factor) == 0:
+        factor *= 2
+    return avg_pool2d(picture, factor) if factor > 1 else picture
 
 
 def _weights(rect: Floats, size: int, axis: int) -> Floats:

@@ -126,6 +126,30 @@ def test_boxes_go_where_pasted_pixels_go(tmp_path: Path) -> None:
         check_boxes(batch, 3.0, least=0.5)  # hosts' objects may be half covered
 
 
+def test_what_is_pasted_small_is_the_mean_of_its_pixels(tmp_path: Path) -> None:
+    """Stripes one pixel wide, black and white, are grey from afar; to skip most of them leaves some of either."""
+    stripes = np.zeros((SIZE, SIZE, 3), np.uint8)
+    stripes[:, ::2] = 255
+    pictures = []
+    for number, pixels in enumerate([stripes, np.full_like(stripes, 114)] * 8):
+        path, objects = tmp_path / f"{number}.png", [(4, 4, 92, 92)] * (1 - number % 2)
+        assert cv2.imwrite(str(path), pixels)
+        pictures.append(labelled(path, (SIZE, SIZE), objects, [2] * len(objects), "ab"[number % 2], number))
+    dataset = Dataset(NAMES, tuple(pictures), (), {"b": frozenset({0, 1})})
+    wanted = replace(Augmentation.none(), paste=(("a", "b"),), pastes=1.0)
+    (batch, *more) = Batches([dataset], SIZE, 16, augmentation=wanted).epoch(0)
+
+    small = 0
+    for image, box in zip(batch.images, batch.boxes[:, 0], strict=True):
+        left, top, right, bottom = (round(edge) for edge in box.tolist())
+        if 12 <= right - left <= 30:
+            small += 1
+            inner = image[:, top + 4 : bottom - 4, left + 4 : right - 4]
+            assert 0.3 < float(inner.min()) <= float(inner.max()) < 0.7
+    assert small >= 2
+    assert not more
+
+
 def test_the_same_seed_gives_the_same_batches_from_any_step_on(tmp_path: Path) -> None:
     wanted = Augmentation(paste=(("a", "b"),), noise=1.0, blur=0.5)
 
