@@ -15,6 +15,7 @@ from engines.engine import Engine, InputSpec, refusal
 from engines.onnx_file import OnnxFile
 from engines.openvino_unsigned import use_unsigned
 from streamer.errors import UsageError
+from streamer.extras import how_to_install
 
 NAME = "openvino"
 _NO_WORSE = 0.01  # of agreement: two ways that are both right differ by less
@@ -59,9 +60,7 @@ def _library() -> Any:
     try:
         import openvino.preprocess
     except ImportError:
-        raise UsageError(
-            "engine openvino is not installed; install it with: pip install 'streamer[openvino]'"
-        ) from None
+        raise UsageError(f"engine openvino is not installed: {how_to_install('openvino')}") from None
     return openvino
 
 

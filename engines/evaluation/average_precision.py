@@ -14,6 +14,7 @@ import numpy as np
 
 from engines.detections import Detections, Floats
 from streamer.errors import UsageError
+from streamer.extras import how_to_install
 
 if TYPE_CHECKING:
     from engines.training.dataset import Dataset, Picture
@@ -130,5 +131,5 @@ def pycocotools() -> tuple[Callable[[], Any], Callable[..., Any]]:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
     except ImportError:
-        raise UsageError("evaluation needs pycocotools: pip install 'streamer[evaluate]'") from None
+        raise UsageError(f"evaluation needs pycocotools: {how_to_install('evaluate')}") from None
     return COCO, COCOeval

@@ -91,9 +91,10 @@ def _check(arguments: argparse.Namespace) -> None:
     import importlib.util
 
     from streamer.errors import UsageError
+    from streamer.extras import how_to_install
 
     if importlib.util.find_spec("onnx") is None:
-        raise UsageError("export needs onnx: pip install 'streamer[export]'")
+        raise UsageError(f"export needs onnx: {how_to_install('export')}")
     from_onnx = _is_onnx(arguments.model)
     if from_onnx and _is_reshaped(arguments):
         raise UsageError(f"--size and --batch are for checkpoints; in {arguments.model} they are fixed")

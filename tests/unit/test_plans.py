@@ -189,7 +189,7 @@ def test_the_first_tensorrt_is_taken(fresh: None, monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_one_it_says_what_to_install(fresh: None) -> None:
-    with pytest.raises(UsageError, match=r"needs the package tensorrt; .*pip install 'streamer\[gpu\]'"):
+    with pytest.raises(UsageError, match=r"needs the package tensorrt: `pip install -e '\.\[gpu\]'` in"):
         open_library(("no_such_tensorrt", "nor_this"))
 
 
