@@ -157,12 +157,12 @@ def _pack(arguments: argparse.Namespace) -> int:
 
 def _to_pack(path: Path, arguments: argparse.Namespace) -> "dict[str, Dataset]":
     """Its split that is learnt from, and that which is measured on, if it has one; says what is wrong with them."""
-    from engines.training.dataset import read_dataset
+    from engines.training.dataset import place_of, read_dataset
 
     labelled = dict(arguments.labelled)
     parts = {arguments.split: read_dataset(path, arguments.split, labelled)}
     try:
-        parts[arguments.val] = read_dataset(path, arguments.val, labelled)
+        parts[arguments.val] = read_dataset(place_of(path, arguments.val), arguments.val, labelled)
     except UsageError as error:
         print(f"{error}: packed without it", file=sys.stderr)
     for problem in (problem for dataset in parts.values() for problem in dataset.problems):

@@ -23,6 +23,18 @@ def test_packed_data_sets_are_read_as_they_were(tmp_path: Path, capsys: pytest.C
     assert "is packed there already" in capsys.readouterr().err
 
 
+def test_of_a_file_the_one_beside_it_is_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = draw(tmp_path / "shapes", train=4, val=3)
+    assert main(["train", str(folder / "train.json"), "--pack", str(tmp_path / "carried")]) == 0
+    packed = tmp_path / "carried" / "train.json"
+    assert [len(read_dataset(packed, split).pictures) for split in ("train", "val")] == [4, 3]
+    (folder / "val.json").unlink()
+    assert main(["train", str(folder / "train.json"), "--pack", str(tmp_path / "again")]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[2:] == [f"{tmp_path / 'again' / 'train.json'}: train, 4 pictures in 1 pieces"]
+    assert "no other file beside it is called 'val': packed without it" in said.err
+
+
 def test_what_is_wrong_with_packed_data_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = draw(tmp_path / "shapes")
     (folder / "val.json").unlink()
