@@ -22,7 +22,7 @@ class Augmentation:
 
     mosaic: probability that a picture comes with three others.
     scale, tile_scale: smallest and largest size of a single picture, and of a mosaic's, against its letterboxed size.
-    stretch: width against height changes by up to this factor - 1. flip: probability of left and right exchanged.
+    stretch: width against height changes by up to this factor - 1. flip: probability of being mirrored.
     turn: (source, probability) of a quarter turn to the left or the right, for pictures of cameras held anyhow.
     hue: turn, in parts of the colour circle. saturation, contrast, brightness, balance (of the three colours
     against each other): by up to these factors - 1. grey, blur, noise: probabilities.
@@ -111,13 +111,23 @@ def place_tiles(
     free = rect[..., 2:] - rect[..., :2] - shown
     centred = wanted == Augmentation.none()
     shift = rect[..., :2] + (free // 2 if centred else free * random.random(free.shape))  # as engines.letterbox
-    # What was turned has its top at the left; exchanged, at the right.
-    flipped = random.random((inputs, tiles)) < np.where(turned, 0.5, wanted.flip)
-    shift[..., 0] += np.where(flipped, shown[..., 0], 0)
-    scale[..., 0] *= np.where(flipped, -1, 1)
+    flipped = _flips(random, turned, wanted.flip)
+    shift += np.where(flipped, shown, 0)
+    scale *= np.where(flipped, -1, 1)
     owner = np.repeat(np.arange(inputs), tiles)
     scale, shift, rect = (part.reshape(inputs * tiles, -1).astype(np.float32) for part in (scale, shift, rect))
     return Placed(owner, index.reshape(-1), scale, shift, rect, turned.reshape(-1))
+
+
+def _flips(random: np.random.Generator, turned: Flags, flip: float) -> Flags:
+    """(B, T, 2): which tiles are flipped in x and in y, once x and y of the turned ones are exchanged.
+
+    That exchange mirrors a picture, with its top at the left: a turn is that and one flip, in x if to the right, in y
+    if to the left; with none or both it stays mirrored.
+    """
+    mirrored = random.random(turned.shape) < flip
+    right = turned & (random.random(turned.shape) < 0.5)
+    return np.stack([np.where(turned, right, mirrored), turned & (right == mirrored)], -1)
 
 
 def _rects(random: np.random.Generator, many: Flags, tiles: int, size: int) -> Floats:

@@ -144,7 +144,7 @@ class Batches:
         tiles = place_tiles(random, index, scaled.pixels.sizes, self._turns, size, wanted)
         found, pastes = scaled.labels.project(tiles), Placed.nothing()
         for donors in self._donors:
-            more = place_pastes(random, donors, scaled.labels, scaled.pixels.sizes, tiles, wanted.pastes)
+            more = place_pastes(random, donors, scaled.labels, scaled.pixels.sizes, tiles, wanted)
             more = more[~np.isin(more.owner, pastes.owner)]  # one input is pasted into once
             found = joined([covered(found, more), scaled.labels.project(more)])
             pastes = Placed.joined([pastes, more])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines.detections import Floats, Ints
-from engines.training.augment import Flags, Placed
+from engines.training.augment import Augmentation, Flags, Placed
 from engines.training.labels import Boxes, Labels, areas
 
 _MARGIN = 0.06  # of the box's sides, kept around it for the blended edge
@@ -63,16 +63,17 @@ def find_donors(labels: Labels, sources: Sequence[str], known: Flags, paste: tup
 
 
 def place_pastes(
-    random: np.random.Generator, donors: Donors, labels: Labels, sizes: Floats, tiles: Placed, chance: float
+    random: np.random.Generator, donors: Donors, labels: Labels, sizes: Floats, tiles: Placed, wanted: Augmentation
 ) -> Placed:
     """Pasted objects, at most one in each input, in one of its tiles that is a host.
 
-    sizes: (pictures, 2) of the letterboxed pictures. chance: that an input with a host gets one.
+    sizes: (pictures, 2) of the letterboxed pictures. wanted: says how many inputs with a host get one, and how many of
+    those are mirrored.
     """
     hosts = np.flatnonzero(donors.hosts[tiles.index] & (tiles.rect[:, 2] > tiles.rect[:, 0]))
     hosts = hosts[np.argsort(random.random(len(hosts)))]
     owners, first = np.unique(tiles.owner[hosts], return_index=True)
-    hosts = hosts[first][random.random(len(owners)) < chance]
+    hosts = hosts[first][random.random(len(owners)) < wanted.pastes]
     chosen = donors.choose(random, len(hosts))
     index, box = labels.every.owner[chosen], labels.every.boxes[chosen]
     margin = np.tile(box[:, 2:] - box[:, :2], 2) * np.array([-_MARGIN, -_MARGIN, _MARGIN, _MARGIN])
@@ -81,7 +82,7 @@ def place_pastes(
     scale = _scales(random, cut[:, 2:] - cut[:, :2], room, float(tiles.rect.max(initial=0)))
     shown = (cut[:, 2:] - cut[:, :2]) * scale[:, None]
     corner = room[:, :2] + (room[:, 2:] - room[:, :2] - shown) * random.random((len(hosts), 2))
-    flipped = random.random(len(hosts)) < 0.5
+    flipped = random.random(len(hosts)) < wanted.flip
     signed = np.stack([np.where(flipped, -scale, scale), scale], 1)
     shift = corner - np.where(signed < 0, cut[:, [2, 1]], cut[:, :2]) * signed
     fits = shown.max(axis=1, initial=0) >= _SMALLEST

@@ -150,6 +150,36 @@ def test_what_is_pasted_small_is_the_mean_of_its_pixels(tmp_path: Path) -> None:
     assert not more
 
 
+@pytest.mark.parametrize("flip", [0.0, 0.5])
+@pytest.mark.parametrize("change", [{}, {"turn": (("a", 1.0),)}, {"paste": (("a", "b"),), "pastes": 1.0}])
+def test_nothing_is_mirrored_that_should_not_be(tmp_path: Path, flip: float, change: dict[str, object]) -> None:
+    """Red has green beside it and blue below it: from red, green is never on the other side of blue."""
+    corners = np.full((SIZE, SIZE, 3), 114, np.uint8)
+    for colour, (top, left) in zip(COLOURS, [(10, 10), (10, 58), (58, 10)], strict=True):
+        corners[top : top + 28, left : left + 28] = colour
+    pictures = []
+    for number, pixels in enumerate([corners, np.full_like(corners, 114)] * 20):
+        path, objects = tmp_path / f"{number}.png", [(4, 4, 92, 92)] * (1 - number % 2)
+        assert cv2.imwrite(str(path), pixels[..., ::-1])
+        pictures.append(labelled(path, (SIZE, SIZE), objects, [2] * len(objects), "ab"[number % 2], number))
+    dataset = Dataset(NAMES, tuple(pictures), (), {"b": frozenset({0, 1})})
+    wanted = replace(Augmentation.none(), flip=flip, **change)  # type: ignore[arg-type]
+    (batch,) = Batches([dataset], SIZE, 40, augmentation=wanted).epoch(0)
+
+    found = [places for image in batch.images if (places := middles(coloured(image))) is not None]
+    sides = [float(np.sign(np.linalg.det([green - red, blue - red]))) for red, green, blue in found]
+    assert set(sides) == ({1.0, -1.0} if flip else {1.0})
+    up = [green[1] < red[1] - 20 for red, green, _ in found]
+    assert len(found) >= 20
+    assert set(up) == ({True, False} if "turn" in change else {False})
+
+
+def middles(found: np.ndarray) -> list[np.ndarray] | None:
+    """x and y of the middle of each colour, if all are there."""
+    places = [np.argwhere(each)[:, ::-1] for each in found]
+    return [place.mean(0) for place in places] if all(map(len, places)) else None
+
+
 def test_the_same_seed_gives_the_same_batches_from_any_step_on(tmp_path: Path) -> None:
     wanted = Augmentation(paste=(("a", "b"),), noise=1.0, blur=0.5)
 
