@@ -145,11 +145,17 @@ def _check_classify(arguments: argparse.Namespace) -> None:
 def _pack(arguments: argparse.Namespace) -> int:
     """One packed data set per given one, in a folder of its name."""
     from engines.training.packing import pack_dataset
+    from engines.training.sources import left_out
 
     # All are read before any is written: one that can't be read leaves no half of the others behind.
-    for path, parts in [(path, _to_pack(path, arguments)) for path in arguments.datasets]:
+    read = [_to_pack(path, arguments) for path in arguments.datasets]
+    learnt = left_out([parts[arguments.split] for parts in read], arguments.leave_out)
+    for path, parts, rest in zip(arguments.datasets, read, learnt, strict=True):
         folder = arguments.pack / path.name
+        parts[arguments.split] = rest
         for split, dataset in parts.items():
+            if not dataset.pictures:
+                continue
             pieces = pack_dataset(dataset, folder, split)
             print(f"{folder}: {split}, {len(dataset.pictures)} pictures in {len(pieces)} pieces")
     return 0

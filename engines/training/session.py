@@ -24,6 +24,7 @@ from engines.training.progress import Counting, Progress
 from engines.training.report import write_report
 from engines.training.resume import REPORT, check_data, check_same, told
 from engines.training.schedule import Schedule
+from engines.training.sources import check_sources, left_out
 from engines.training.start import first_network
 from engines.training.stopping import Stopped, Stopping
 from engines.training.teacher import Teacher, check_gaps, widened, without_pseudo
@@ -120,12 +121,11 @@ def _unfinished(folder: Path, wanted: Mapping[str, object], epochs: int) -> Chec
 
 
 def _batches(arguments: argparse.Namespace, device: torch.device, threads: int, stopping: Stopping) -> Batches:
-    datasets = [dataset for path in arguments.datasets if (dataset := _dataset(path, arguments)).pictures]
-    if not datasets:
-        raise UsageError(f"--leave-out {' '.join(arguments.leave_out)} leaves no picture")
+    rest = left_out([_dataset(path, arguments) for path in arguments.datasets], arguments.leave_out)
+    datasets = [dataset for dataset in rest if dataset.pictures]
     if not any(dataset.names for dataset in datasets):
         raise UsageError(f"{arguments.datasets[0]}: there is no class to learn: nothing is labelled, nothing named")
-    _check_sources(arguments.labelled, datasets)
+    check_sources("--labelled", [source for source, _ in arguments.labelled], datasets)
     if arguments.teacher:
         datasets = widened(datasets)
         if arguments.distil != "dense":
@@ -160,16 +160,7 @@ def _dataset(path: Path, arguments: argparse.Namespace) -> Dataset:
     dataset = read_dataset(path, arguments.split)
     for problem in dataset.problems:
         _note(problem)
-    pictures = tuple(each for each in dataset.pictures if each.source not in arguments.leave_out)
-    return replace(dataset, pictures=pictures, labelled=_labels_of(dataset, arguments.labelled))
-
-
-def _check_sources(labelled: Sequence[tuple[str, Sequence[str]]], datasets: Sequence[Dataset]) -> None:
-    sources = {picture.source for dataset in datasets for picture in dataset.pictures}
-    unknown = sorted({source for source, _ in labelled} - sources)
-    if unknown:
-        told = ", ".join(sorted(filter(None, sources)))
-        raise UsageError(f"--labelled {unknown[0]}: no picture is from that source; there are: {told}")
+    return replace(dataset, labelled=_labels_of(dataset, arguments.labelled))
 
 
 def _labels_of(dataset: Dataset, labelled: Sequence[tuple[str, Sequence[str]]]) -> dict[str, frozenset[int]]:

@@ -116,6 +116,7 @@ def test_the_output_of_another_training_is_left_alone(
         (("--output", "{file}"), "file: can't be written to: File exists; name another folder"),
         (("--output", "{file}/deep"), "deep: can't be written to: Not a directory; name another folder"),
         (("--leave-out", "a", "--leave-out", "b"), "--leave-out a b leaves no picture"),
+        (("--leave-out", "A"), "--leave-out A: no picture is from that source; there are: a, b"),
     ],
 )
 def test_mistakes_are_told_in_a_line(

@@ -35,6 +35,25 @@ def test_of_a_file_the_one_beside_it_is_packed(tmp_path: Path, capsys: pytest.Ca
     assert "no other file beside it is called 'val': packed without it" in said.err
 
 
+def test_what_is_left_out_is_not_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", str(draw(tmp_path / "shapes", train=5, val=4)), "--pack", str(tmp_path / "carried")]
+    assert main([*words, "--leave-out", "c"]) == 2
+    assert "--leave-out c: no picture is from that source; there are: a, b" in capsys.readouterr().err
+    assert main([*words, "--leave-out", "a"]) == 0
+    sources = {
+        split: [picture.source for picture in read_dataset(tmp_path / "carried" / "shapes", split).pictures]
+        for split in ("train", "val")
+    }
+    assert sources == {"train": ["b", "b"], "val": ["a", "b", "a", "b"]}
+
+
+def test_a_data_set_that_is_left_out_whole_is_not_packed(tmp_path: Path) -> None:
+    both = [str(draw(tmp_path / name, train=1 + count, val=0)) for count, name in enumerate(("one", "two"))]
+    assert main(["train", *both, "--pack", str(tmp_path / "carried"), "--leave-out", "a"]) == 0
+    assert [folder.name for folder in (tmp_path / "carried").iterdir()] == ["two"]
+    assert len(read_dataset(tmp_path / "carried" / "two", "train").pictures) == 1
+
+
 def test_what_is_wrong_with_packed_data_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = draw(tmp_path / "shapes")
     (folder / "val.json").unlink()
