@@ -1,12 +1,12 @@
 """The network that a training starts with: a fresh one, or what another training has learnt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from engines.training.checkpoint import Checkpoint, load_checkpoint
+from engines.training.checkpoint import load_checkpoint
 from engines.training.network import STRIDES, Network, NetworkConfig, build_network
 
 
@@ -20,16 +20,23 @@ def first_network(init: Path | None, names: Sequence[str]) -> Network:
         return build_network(NetworkConfig(len(names)))
     start = load_checkpoint(init)
     network = build_network(replace(start.config, classes=len(names)))
-    network.load_state_dict(dict(start.weights) | _class_layers(start, network, names))
+    last = [f"classes.{level}.1.{part}" for level in range(len(STRIDES)) for part in ("weight", "bias")]
+    network.load_state_dict(dict(start.weights) | learnt_rows(network, start.weights, last, start.names, names))
     return network
 
 
-def _class_layers(start: Checkpoint, network: Network, names: Sequence[str]) -> dict[str, Tensor]:
-    """The last layers of the branches for classes: the rows of classes that both have, by name; the others afresh."""
-    shared = [name for name in names if name in start.names]
-    here, there = [names.index(name) for name in shared], [start.names.index(name) for name in shared]
+def learnt_rows(
+    network: nn.Module, weights: Mapping[str, Tensor], keys: Sequence[str], before: Sequence[str], names: Sequence[str]
+) -> dict[str, Tensor]:
+    """The parts `keys` of the network, with a row for each class: those of classes that both have, by name, as learnt;
+    the others afresh.
+
+    weights, before: what was learnt, and of which classes. names: of the network's.
+    """
+    shared = [name for name in names if name in before]
+    here, there = [names.index(name) for name in shared], [before.index(name) for name in shared]
     fresh, found = network.state_dict(), {}
-    for key in (f"classes.{level}.1.{part}" for level in range(len(STRIDES)) for part in ("weight", "bias")):
+    for key in keys:
         found[key] = fresh[key].clone()
-        found[key][here] = start.weights[key][there]
+        found[key][here] = weights[key][there]
     return found

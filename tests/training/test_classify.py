@@ -15,6 +15,7 @@ from engines.detector import open_detector
 from engines.training.classify.augment import Change, changed
 from engines.training.classify.checkpoint import load_classifier
 from engines.training.classify.folders import learnt_and_measured, read_split
+from engines.training.classify.start import first_classifier
 from engines.training.classify.trainer import SMOOTHING, classifier_loss
 from streamer.__main__ import main
 from streamer.errors import ModelError
@@ -95,6 +96,18 @@ def test_other_classes_can_be_learnt_from_there(learnt: Path, crops: Path, tmp_p
     assert found.names == ("blue", "red")
     kernel = "stages.0.0.weight"
     assert (start.weights[kernel] - found.weights[kernel]).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("names", [("blue", "green", "red"), ("red", "blue"), ("yellow", "green"), ("yellow",)])
+def test_classes_are_taken_over_by_their_names(learnt: Path, names: tuple[str, ...]) -> None:
+    start, found = load_classifier(learnt / "best.pt"), first_classifier(learnt / "best.pt", names).state_dict()
+    for key in ("dense.weight", "dense.bias"):
+        assert len(found[key]) == len(names)
+        for row, name in zip(found[key], names, strict=True):
+            known = [torch.equal(row, before) for before in start.weights[key]]
+            assert known == [name == before for before in start.names]
+    rest = [key for key in found if not key.startswith("dense.")]
+    assert all(torch.equal(found[key], start.weights[key]) for key in rest)
 
 
 def test_what_is_exported_answers_as_the_network(learnt: Path, exported: Path) -> None:

@@ -4,8 +4,7 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,9 +14,10 @@ from engines.evaluation.confusion import Confusion, confusion
 from engines.training.classify.augment import Change
 from engines.training.classify.checkpoint import ClassifierCheckpoint, load_classifier
 from engines.training.classify.folders import learnt_and_measured
-from engines.training.classify.network import ClassifierConfig, ClassifierNetwork
+from engines.training.classify.network import ClassifierNetwork
 from engines.training.classify.pictures import Pictures, load, load_learnt
 from engines.training.classify.report import write_report
+from engines.training.classify.start import first_classifier
 from engines.training.classify.trainer import Settings, State, Trainer, new_state, resumed_state
 from engines.training.device import chosen_device
 from engines.training.progress import Progress
@@ -55,8 +55,10 @@ def train(arguments: argparse.Namespace) -> int:
         progress.note(f"{arguments.datasets[0]}: no picture to measure on: the training goes without")
     if unfinished and (line := check_data(folder, unfinished, learnt.names, len(learnt))):
         progress.note(line)
-    state = resumed_state(unfinished, device) if unfinished else new_state(_network(arguments, learnt.names), device)
-    if unfinished:
+    if not unfinished:
+        state = new_state(first_classifier(arguments.init, learnt.names), device)
+    else:
+        state = resumed_state(unfinished, device)
         progress.note(f"{folder}: going on after {state.epoch} epochs and {state.step} batches")
     stopping = Stopping(started + 60 * (arguments.max_minutes or float("inf")))
     settings = _settings(arguments, wanted, stopping)
@@ -86,20 +88,6 @@ def _pictures(arguments: argparse.Namespace, device: torch.device) -> tuple[Pict
     [size] = arguments.sizes
     loaded = load_learnt(learnt, size, device)
     return loaded, load(measured.named(loaded.names), size, device)
-
-
-def _network(arguments: argparse.Namespace, names: Sequence[str]) -> ClassifierNetwork:
-    """A fresh network, or one with the weights of --init, its dense layer only if it has the same classes."""
-    if not arguments.init:
-        return ClassifierNetwork(ClassifierConfig(len(names)))
-    start = load_classifier(arguments.init)
-    network = ClassifierNetwork(replace(start.config, classes=len(names)))
-    weights = dict(start.weights)
-    if start.names != tuple(names):
-        fresh = network.dense.state_dict()
-        weights |= {f"dense.{key}": value for key, value in fresh.items()}
-    network.load_state_dict(weights)
-    return network
 
 
 def _schedule(arguments: argparse.Namespace, pictures: int) -> Schedule:
