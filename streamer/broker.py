@@ -109,7 +109,7 @@ def poll(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "Polled"
         return polled
     except (ValueError, UnsupportedCodecError, CorruptRecordError) as error:
         unread = consumer._fetcher._next_partition_records  # no public way to know whose records these are
-        if unread is None:
+        if not unread:  # read to its end: it is another partition's answer that is an error
             raise
         where = unread.topic_partition
         offset = consumer.position(where)
