@@ -23,7 +23,7 @@ from streamer.tls import file_named, trusting
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-    from kafka.consumer.fetcher import ConsumerRecord
+    from kafka.consumer.fetcher import ConsumerRecord, Fetcher
     from kafka.structs import OffsetAndMetadata
 
     Polled = dict[TopicPartition, list[ConsumerRecord]]
@@ -125,8 +125,24 @@ def _free_slot(consumer: "KafkaConsumer") -> None:
     come to the end of: the resumed partition would neither be read nor fetched again, for ever. No public way.
     """
     fetcher = consumer._fetcher
-    if not fetcher._next_partition_records:
+    if current := fetcher._next_partition_records:
+        _keep_error(fetcher, current)
+    else:
         fetcher._next_partition_records = None
+
+
+def _keep_error(fetcher: "Fetcher", current: Any) -> None:
+    """Has what can't be read of a partition said when the partition is read on, if it came behind records of a poll.
+
+    kafka-python 3.0.12 says it in the next poll, unless the partition is paused by then: it forgot it, and once the
+    partition was resumed looked in one poll for the end of what it had of it, for ever. No public way.
+
+    current: what is in the slot; it is what an error came from while reading.
+    """
+    if kept := fetcher._next_in_line_exception_metadata:
+        current._next_inline_exception = kept.exception
+        current.next_fetch_offset = kept.fetched_offset  # markers of transactions before the record may be read already
+        fetcher._next_in_line_exception_metadata = None
 
 
 def set_fetch(consumer: "KafkaConsumer", min_bytes: int, max_wait_ms: int) -> None:

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import psutil
 import pytest
@@ -17,10 +18,11 @@ from streamer.broker import (
     connect_producer,
     poll,
 )
-from streamer.group import Lease, poll_group
+from streamer.group import Lease, poll_group, read_only
 from streamer.settings import Settings
 from streamer.stack import Addresses
 from streamer.topics import topic_names
+from tests.integration.test_strangers import NotUtf8
 from tests.waiting import eventually
 
 
@@ -120,6 +122,33 @@ def test_what_was_fetched_of_a_partition_before_it_was_paused_comes_when_it_is_r
         assert len(_values(consumer, second, 10)) == 10
         consumer.resume(first)
         assert _values(consumer, first, 5) == [b"10", b"12", b"14", b"16", b"18"]
+
+
+def test_a_record_that_can_t_be_read_is_stepped_over_also_behind_a_pause(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = TopicPartition(topic_names(settings.kafka).frames, 0)
+    with closing(connect_producer(settings.kafka)) as producer:
+        _put(producer, where, b"before")
+        _put_unreadable(producer, where)
+        _put(producer, where, b"behind")
+    with closing(connect_consumer(settings.kafka)) as consumer:
+        assign_from_beginning(consumer, [where])
+        # One poll reads the first and fails at the second, which the next one would say.
+        assert _values(consumer, where, 1) == [b"before"]
+        read_only(consumer, set())
+        assert not poll(consumer, 0)
+        read_only(consumer, {where})
+        assert _values(consumer, where, 1) == [b"behind"]
+    assert caplog.text.count("can't be read") == caplog.text.count("offset 1 can't be read") == 1
+
+
+def _put(producer, where: TopicPartition, value: bytes, **options: Any) -> None:
+    producer.send(where.topic, value, partition=where.partition, **options).get(timeout=20)
+
+
+def _put_unreadable(producer, where: TopicPartition) -> None:
+    _put(producer, where, b"", headers=[(NotUtf8("name"), b"")])
 
 
 def _values(consumer, partition: TopicPartition, wanted: int, **options: int) -> list[bytes]:
