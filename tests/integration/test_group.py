@@ -143,6 +143,25 @@ def test_a_record_that_can_t_be_read_is_stepped_over_also_behind_a_pause(
     assert caplog.text.count("can't be read") == caplog.text.count("offset 1 can't be read") == 1
 
 
+def test_a_record_that_can_t_be_read_is_stepped_over_also_behind_the_end_of_a_transaction(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = TopicPartition(topic_names(settings.kafka).frames, 0)
+    with closing(connect_producer(settings.kafka, transactional_id=where.topic)) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        _put(producer, where, b"before")
+        producer.commit_transaction()  # its marker has an offset, too
+    with closing(connect_producer(settings.kafka)) as producer:
+        _put_unreadable(producer, where)
+        _put(producer, where, b"behind")
+    with closing(connect_consumer(settings.kafka)) as consumer:
+        consumer.assign([where])
+        consumer.seek(where, 1)
+        assert _values(consumer, where, 1) == [b"behind"]
+    assert caplog.text.count("can't be read") == caplog.text.count("offset 2 can't be read") == 1
+
+
 def _put(producer, where: TopicPartition, value: bytes, **options: Any) -> None:
     producer.send(where.topic, value, partition=where.partition, **options).get(timeout=20)
 
