@@ -123,14 +123,18 @@ def poll(consumer: "KafkaConsumer", timeout_ms: int, **options: Any) -> "Polled"
 def _free_slot(consumer: "KafkaConsumer") -> None:
     """Lets kafka-python return to what it fetched of a partition before that was paused, now that it is resumed.
 
-    3.0.12 does so only while nothing is in the slot for the partition that is read, and leaves those in it that it has
-    come to the end of: the resumed partition would neither be read nor fetched again, for ever. No public way.
+    3.0.12 does so only while nothing is in the slot for the partition that is read as a poll begins. It leaves those in
+    it that it has come to the end of, and with a backlog the next is in it before the poll is over: the resumed
+    partition would neither be read nor fetched again, for ever. So partitions take turns. No public way.
     """
     fetcher = consumer._fetcher
     if current := fetcher._next_partition_records:
         _keep_error(fetcher, current)
-    else:
-        fetcher._next_partition_records = None
+        parked = fetcher._paused_partition_records  # the first of which that isn't paused goes into the slot
+        if not parked or consumer.paused().issuperset(parked):
+            return
+        parked[current.topic_partition] = current
+    fetcher._next_partition_records = None
 
 
 def _keep_error(fetcher: "Fetcher", current: Any) -> None:

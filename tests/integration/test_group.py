@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -122,6 +123,39 @@ def test_what_was_fetched_of_a_partition_before_it_was_paused_comes_when_it_is_r
         assert len(_values(consumer, second, 10)) == 10
         consumer.resume(first)
         assert _values(consumer, first, 5) == [b"10", b"12", b"14", b"16", b"18"]
+
+
+def test_a_resumed_partition_has_its_turn_beside_two_that_have_a_backlog(settings: Settings) -> None:
+    topic, at_once, fetches = topic_names(settings.kafka).frames, 100, 6
+    resumed, *others = (TopicPartition(topic, number) for number in range(3))
+    with closing(connect_producer(settings.kafka, linger_ms=1000, batch_size=60_000)) as producer:
+        for fetch in range(fetches):
+            for number in range(3 * at_once):
+                producer.send(topic, b"%099d" % (fetch * at_once + number // 3), partition=number % 3)
+            producer.flush()
+    # One batch of each partition is fetched at once, and a poll's records are those of one and a part of another.
+    with closing(connect_consumer(settings.kafka, max_partition_fetch_bytes=15_000, max_poll_records=64)) as consumer:
+        assign_from_beginning(consumer, [resumed, *others])
+        found = defaultdict(list)
+
+        def poll_once() -> None:
+            for partition, records in poll(consumer, 1000).items():
+                found[partition] += [int(record.value) for record in records]
+            eventually(lambda: not consumer._fetcher.in_flight_fetches(), "the broker answers")
+
+        read_only(consumer, {resumed})
+        poll(consumer, 10_000, max_records=5)
+        read_only(consumer, set(others))
+        for _ in range(4):
+            poll_once()
+        read_only(consumer, consumer.assignment())
+        while not found[resumed]:
+            poll_once()
+        assert sum(len(found[other]) for other in others) < at_once * fetches
+        while sum(map(len, found.values())) < 3 * at_once * fetches - 5:
+            poll_once()
+        assert found[resumed] == list(range(5, at_once * fetches))
+        assert all(found[other] == list(range(at_once * fetches)) for other in others)
 
 
 def test_a_record_that_can_t_be_read_is_stepped_over_also_behind_a_pause(
