@@ -5,13 +5,15 @@ Redis being slow or away never holds a commit up: what can't be written is read 
 
 import logging
 import threading
+import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
+from itertools import takewhile
 
 from redis.exceptions import RedisError, ResponseError
 
 from consumers.entry import Channel, Row
-from consumers.mirroring.redis_writer import RedisWriter
+from consumers.mirroring.redis_writer import RedisWriter, expires_s
 from consumers.mirroring.repair import STANDS_S, Repair, Targets
 from consumers.telemetry import metrics
 from streamer.errors import ServiceError
@@ -38,6 +40,8 @@ class Mirror(threading.Thread):
 
     A Redis that has lost something, emptied or begun anew, may have lost what nothing is written to now: all
     partitions are compared then, by the newest id that each channel has had.
+
+    Of a channel that has been silent until Redis and what is read of the log have nothing more of it nothing is known.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,6 +54,7 @@ class Mirror(threading.Thread):
         self._newest: dict[int, Targets] = {}
         self._found: dict[int, Targets] = {}  # the newest when the partition was taken over
         self._told: dict[int, Targets] = {}  # published, as far as we know; each is the thread's, once it is here
+        self._moved: OrderedDict[tuple[int, Channel], float] = OrderedDict()  # when, the channel that moved last last
         self._repairs: dict[int, Repair] = {}
         self._over: list[Repair] = []  # for the thread to close
         self._changed = threading.Condition()
@@ -86,6 +91,7 @@ class Mirror(threading.Thread):
             live = []
             for row in ours:
                 _advance(self._newest[row.partition], {row.channel: row.id})
+                self._note(row.partition, (row.channel,))
                 if row.partition in self._behind:
                     self._await(row.partition, {row.channel: row.id})
                 else:
@@ -103,6 +109,7 @@ class Mirror(threading.Thread):
             self._end_repairs({partition})
             self._behind[partition], self._newest[partition] = targets, dict(targets)
             self._found[partition], self._told[partition] = dict(targets), {}
+            self._note(partition, targets)
             self._changed.notify()
 
     def forget(self, partitions: set[int]) -> None:
@@ -114,6 +121,20 @@ class Mirror(threading.Thread):
                 self._newest.pop(partition, None)
                 self._found.pop(partition, None)
                 self._told.pop(partition, None)
+
+    def _note(self, partition: int, channels: Iterable[Channel]) -> None:
+        now = time.monotonic()
+        for channel in channels:
+            self._moved[partition, channel] = now
+            self._moved.move_to_end((partition, channel))
+
+    def _forget_expired(self) -> None:
+        """There may be new names for ever, also while Redis is away."""
+        expired = time.monotonic() - expires_s(self._settings.redis)
+        for partition, channel in list(takewhile(lambda moved: self._moved[moved] < expired, self._moved)):
+            del self._moved[partition, channel]
+            for known in (self._newest, self._behind, self._found, self._told):
+                known.get(partition, {}).pop(channel, None)
 
     def _end_repairs(self, partitions: Set[int]) -> None:
         """What they know of Redis may not be so any more."""
@@ -166,6 +187,7 @@ class Mirror(threading.Thread):
         self._close_repairs()
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._behind or self._stopping)
+            self._forget_expired()
             rows = self._queue.popleft() if self._queue else None
             behind = self._next_behind() if rows is None else None
             self._queued -= len(rows or ())

@@ -14,7 +14,7 @@ from consumers.entry import Channel, Row
 from streamer.mirror import Keys, connect_redis, redis_error
 from streamer.moments import unix_ms
 from streamer.records import ZERO, FrameId, Result
-from streamer.settings import Settings
+from streamer.settings import RedisSettings, Settings
 
 if TYPE_CHECKING:
     import redis
@@ -131,14 +131,10 @@ class RedisWriter:
 
     def _forget(self, now: float) -> None:
         """What was known of channels whose key has expired: there may be new names for ever."""
-        expired = now - self._expires_s()
+        expired = now - expires_s(self._settings.redis)
         for channel in list(takewhile(lambda channel: self._written[channel] < expired, self._written)):
             del self._written[channel]
             self._young.pop(channel, None)
-
-    def _expires_s(self) -> int:
-        redis = self._settings.redis
-        return redis.max_age_s + redis.latest_ttl_s
 
     def _is_occupied(self, channel: Channel, error: ResponseError) -> bool:
         """Whether something else lies where a channel's records belong. Its stream does without, others go on."""
@@ -171,7 +167,7 @@ class RedisWriter:
             keys.latest(self._pipeline, channel.stream),
             live(self._pipeline, channel.stream),
             redis.max_records,
-            self._expires_s(),
+            expires_s(redis),
             self._oldest_young(channel, rows[-1].id, now),
             int(self._must_be_there(channel, now)),
             sum(row.id <= told.get(channel, ZERO) for row in rows),
@@ -194,6 +190,11 @@ class RedisWriter:
             # Not the next one's: that may be of just now, and all between them another worker's, who had the partition.
             trim = str(young.popleft()[1])
         return trim
+
+
+def expires_s(redis: RedisSettings) -> int:
+    """Seconds behind its newest record after which a channel's key is gone."""
+    return redis.max_age_s + redis.latest_ttl_s
 
 
 def _life_ms(row: Row, ttl_ms: int) -> int:

@@ -37,15 +37,17 @@ def rows(first: int, last: int, stream: str = "a") -> list[Row]:
 class World:
     """Redis and the log: ids by channel, and records of partition 0.
 
-    heard: what was published.
+    heard: what was published. asked: the channels whose newest id was asked for.
     """
 
     def __init__(self) -> None:
         self.redis: defaultdict[Channel, list[FrameId]] = defaultdict(list)
         self.log: list[Row] = []
         self.heard: list[tuple[str, int]] = []
+        self.asked: set[Channel] = set()
 
     def top(self, channel: Channel) -> FrameId:
+        self.asked.add(channel)
         return max(self.redis[channel], default=ZERO)
 
     def write(self, written: Sequence[Row], told: Mapping[Channel, FrameId] | None = None) -> None:
@@ -269,3 +271,19 @@ def test_a_partition_whose_log_can_t_be_read_keeps_no_other_from_its_repair(
     under_test.start()
     wait_until(lambda: world.sequences() == [0, 1, 2])
     under_test.stop(10)
+
+
+def test_a_redis_that_comes_back_is_asked_for_no_stream_whose_records_have_expired(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, began = Settings(), time.monotonic()
+    under_test = mirror.Mirror(settings)
+    under_test.check(0, {"old": FrameId(1, 3)}, {})
+    under_test.write(rows(0, 3, "older"))
+    kept_s = settings.redis.max_age_s + settings.redis.latest_ttl_s
+    monkeypatch.setattr("consumers.mirroring.mirror.time.monotonic", lambda: began + kept_s + 60)
+    world.log = rows(0, 3)
+    under_test.write(rows(0, 3))
+    done(under_test)
+    assert world.asked == {A}
+    assert world.sequences() == [0, 1, 2]
