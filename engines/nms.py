@@ -13,12 +13,17 @@ def suppress(found: Detections, iou: float, agnostic: bool = False) -> NDArray[n
     Greedy, as in Felzenszwalb et al. 2010: each box, from the most confident down, removes those that overlap it
     by more than `iou`. Only boxes of the same class compete, unless `agnostic`.
 
-    found.boxes must be finite. Boxes with a score of 0 may be left out.
+    found.boxes must be finite. Boxes with a score of 0 may be left out, and those without an area, which remove none.
     """
     if len(found) < 2:
         return np.arange(len(found))
     left_top_size = found.boxes.copy()
     left_top_size[:, 2:] -= left_top_size[:, :2]
+    if np.minimum.reduce(left_top_size[:, 2:], axis=None) <= 0:
+        # To OpenCV two boxes overlap wherever they are if their areas are 0 or less together, and what is inside out
+        # has an area below 0.
+        real = np.flatnonzero((left_top_size[:, 2:] > 0).all(axis=1))
+        return real[suppress(found[real], iou, agnostic)]
     if agnostic:
         kept = cv2.dnn.NMSBoxes(left_top_size, found.scores, 0.0, iou)  # type: ignore[arg-type]
     else:

@@ -167,6 +167,22 @@ def test_broken_answers(kernels_once: Kernels, layout: str, value: float) -> Non
     same(found, on_cpu(answer, head, selection), *ROUNDED.get(layout, ()))
 
 
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_boxes_that_are_inside_out_remove_none(kernels_once: Kernels, agnostic: bool) -> None:
+    answer = answers("yolov8", 1, np.random.default_rng(9))
+    turned = answer.copy()
+    turned[0, 2, ::50] *= -3
+    turned[0, 4:, ::50] = 1.5  # before any that would remove them
+    turned[0, 3, 1::50] = 0
+    answer[0, 4:, ::50] = answer[0, 4:, 1::50] = 0
+    head, selection = head_of("yolov8", answer), select([0.4] * CLASSES, 0.6, agnostic, 300)
+
+    found = by_kernels(kernels_once, turned, head, selection)
+
+    same(found, on_cpu(turned, head, selection))
+    same(found, on_cpu(answer, head, selection))
+
+
 def test_a_class_without_a_name(kernels: Kernels) -> None:
     answer = answers("end2end", 2, np.random.default_rng(6))
     answer[1, 7, 4:] = 0.9, CLASSES
@@ -242,7 +258,8 @@ def decoded(head: Head, *outputs: NDArray[np.float32]) -> Detections:
     """What the CPU's head makes of the second picture, in the order of the kernels."""
     with np.errstate(all="ignore"):
         found = head.decode(outputs, 1, THRESHOLDS)
-    found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)]
+        visible = (found.boxes[:, 2:] > found.boxes[:, :2]).all(axis=1)
+    found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores) & visible]
     return found[np.argsort(-found.scores, kind="stable")]
 
 

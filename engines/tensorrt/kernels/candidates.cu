@@ -21,7 +21,7 @@ KERNEL(256) score_boxes(Answer answer, const Picture *pictures, const float *thr
             raise(&tallies[picture].strange, 1 + score.kind);
             continue;
         }
-        if (score.value >= thresholds[score.kind] && finite(box_of(answer, picture, box))) {
+        if (score.value >= thresholds[score.kind] && sound(box_of(answer, picture, box))) {
             scores[index] = score.value;
             kinds[index] = score.kind;
         }

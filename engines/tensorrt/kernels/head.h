@@ -76,8 +76,11 @@ INLINE Box box_of(const Answer &answer, int picture, int box) {
     return centred((a + cell[0]) * cell[2], (b + cell[1]) * cell[2], expf(c) * cell[2], expf(d) * cell[2]);
 }
 
-INLINE bool finite(const Box &box) {
-    return finite(box.left) && finite(box.top) && finite(box.right) && finite(box.bottom);
+// Whether it is a box at all. One that is inside out, as a network may answer, would remove good ones anywhere: its area
+// is below 0, and to OpenCV, as in nms.cu, two boxes are one if their areas are 0 or less together.
+INLINE bool sound(const Box &box) {
+    const bool finite_all = finite(box.left) && finite(box.top) && finite(box.right) && finite(box.bottom);
+    return finite_all && box.right > box.left && box.bottom > box.top;
 }
 
 // The class with the highest value, the first of equals. A value that is no number spoils the box, as in numpy.
