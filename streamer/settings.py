@@ -10,9 +10,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from streamer.errors import UsageError
 from streamer.records.identity import check_name
@@ -29,6 +39,14 @@ _named: ContextVar[Path | None] = ContextVar("named", default=None)
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: Any, info: ValidationInfo) -> Any:
+        """TOML has no word for none, nor has an environment variable."""
+        assert info.field_name is not None
+        may_be_none = type(None) in get_args(cls.model_fields[info.field_name].annotation)
+        return None if value == "" and may_be_none else value
 
 
 class KafkaSettings(_Section):
@@ -136,7 +154,7 @@ class DetectSettings(_Section):
         None,
         gt=0,
         le=1,
-        description="boxes of one class overlapping more are one; none: what the model's file says, else 0.6; "
+        description="boxes of one class overlapping more are one; empty: what the model's file says, else 0.6; "
         "end-to-end networks decide themselves",
     )
     agnostic_nms: bool = Field(False, description="boxes overlapping more are one whatever their classes")

@@ -1,6 +1,7 @@
 """docs/settings.md, generated from the settings themselves: `python -m streamer.settings_reference`."""
 
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -17,6 +18,7 @@ _WORDS: dict[Any, str] = {
     float: "number",
     str: "text",
     SecretStr: "text, secret",
+    Path: "path",
     tuple: "list",
     dict: "table",
 }
@@ -65,7 +67,9 @@ def _values(field: FieldInfo) -> str:
     kind = field.annotation
     if get_origin(kind) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kind))
-    return " ".join([_WORDS.get(get_origin(kind) or kind, "path"), *_bounds(field)])
+    if get_origin(kind) is UnionType:
+        [kind] = set(get_args(kind)) - {NoneType}
+    return " ".join([_WORDS[get_origin(kind) or kind], *_bounds(field)])
 
 
 def _bounds(field: FieldInfo) -> list[str]:

@@ -1,9 +1,14 @@
-"""Numbers in the settings that could only be a slip are refused as they are read."""
+"""What settings may be: numbers that could only be a slip are refused as they are read; empty may be none."""
+
+import re
+from pathlib import Path
 
 import pytest
 
+from streamer.commands.config import to_toml
 from streamer.errors import UsageError
 from streamer.settings import Settings, load
+from streamer.settings_reference import reference
 
 
 def refusal(section: str, key: str, value: object) -> str:
@@ -53,3 +58,28 @@ FLOATS = [
 def test_times_and_shares_end_somewhere(section: str, key: str, value: float) -> None:
     """Python's own clocks overflow where a wait has no end."""
     assert refusal(section, key, value).startswith(f"settings: {section}.{key}: ")
+
+
+def test_what_a_file_sets_can_be_taken_back_by_an_empty_variable(tmp_path: Path) -> None:
+    file = tmp_path / "streamer.toml"
+    file.write_text('[detect]\niou = 0.7\n[kafka]\nssl_cafile = "ca.pem"\n')
+    empty = {"STREAMER_DETECT__IOU": "", "STREAMER_KAFKA__SSL_CAFILE": ""}
+    assert load(file, environ={}).detect.iou == 0.7
+    assert load(file, environ=empty) == Settings()
+
+
+def test_what_is_shown_as_empty_can_be_written_so(tmp_path: Path) -> None:
+    file = tmp_path / "all.toml"
+    file.write_text(re.sub(r'^# (\w+ = "")', r"\1", to_toml(Settings()), flags=re.MULTILINE))
+    assert '\niou = ""' in file.read_text()
+    assert load(file, environ={}) == Settings()
+
+
+def test_a_number_that_may_be_none_has_bounds_and_no_other_may_be_empty() -> None:
+    assert refusal("detect", "iou", 0).endswith("should be greater than 0")
+    assert refusal("detect", "confidence", "").startswith("settings: detect.confidence")
+
+
+def test_the_reference_names_the_kind_of_what_may_be_none() -> None:
+    assert "| `iou` | number > 0 ≤ 1 |" in reference()
+    assert "| `ssl_cafile` | path |" in reference()
