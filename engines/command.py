@@ -67,12 +67,18 @@ def _text(found: "Inspection") -> str:
         "pictures": f"{model.width}x{model.height} {model.colour} 0..{limit}, padding {model.padding}",
         "batch": f"{batch} per inference",
         "head": f"{model.head}: {model.reason}",
-        "NMS": f"of one class's boxes that overlap by more than {model.iou:g}"
-        if detector.head.overlapping
-        else "in the file",
+        "NMS": _nms(found),
         "classes": f"{len(model.classes)} ({named[model.named_by]}): {', '.join(model.classes)}",
         "metadata": ", ".join(key for key in file.metadata) or "none",
         "cost": f"{found.network_cpu_ms:.1f} ms CPU per picture on one thread, {detector.engine.name} "
         f"{detector.engine.version}",
     }
     return "\n".join(f"{key:<10} {value}" for key, value in lines.items())
+
+
+def _nms(found: "Inspection") -> str:
+    detector = found.detector
+    if detector.iou is None:
+        return "in the file" if ("", "NonMaxSuppression") in found.file.operators else "none needed"
+    which = "boxes of any classes" if detector.selection.agnostic else "one class's boxes"
+    return f"of {which} that overlap by more than {detector.iou:g}"

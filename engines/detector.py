@@ -68,6 +68,11 @@ class Detector:
         """How many pictures go through the network together."""
         return self.engine.input.batch
 
+    @property
+    def iou(self) -> float | None:
+        """Boxes that overlap more are one; None: nobody looks, as the network gives each object one box."""
+        return self.selection.iou if self.head.overlapping or self.selection.agnostic else None
+
     def wanted_size(self, width: int, height: int) -> tuple[int, int]:
         """The smallest size (width, height) that a picture of width x height may travel at without loss here."""
         return self._letterbox.wanted_size(width, height)
@@ -169,8 +174,8 @@ class Detector:
         # One sum tells that all numbers are sound, which they nearly always are.
         if not math.isfinite(np.add.reduce(found.boxes, axis=None) + np.add.reduce(found.scores)):
             found = found[np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)]
-        if self.head.overlapping or wanted.agnostic:
-            kept = suppress(found, wanted.iou, wanted.agnostic)
+        if (iou := self.iou) is not None:
+            kept = suppress(found, iou, wanted.agnostic)
         else:
             kept = np.argsort(-found.scores, kind="stable")
         boxes = placement.to_picture(found.boxes[kept])

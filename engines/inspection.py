@@ -44,7 +44,7 @@ class Inspection:
             "batch": self.detector.batch,
             "fixed_batch": self.detector.engine.input.fixed_batch,
             "head": model.head,
-            "iou": model.iou if self.detector.head.overlapping else None,
+            "iou": self.detector.iou,
             "head_because": model.reason,
             "classes": list(model.classes),
             "named_by": model.named_by,

@@ -5,9 +5,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
+from consumers.replay.finder import open_finder
 from streamer.__main__ import main
+from streamer.settings import DetectSettings
 from tests.unit.networks import constant_network, rows
 
 METADATA = {"names": "{0: 'cat', 1: 'dog'}", "stride": "32"}
@@ -46,6 +50,47 @@ def test_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (said["head"], said["head_because"]) == ("yolov8", "the settings say so")
     assert said["inputs"] == [{"name": "images", "dtype": "float32", "shape": ["n", 3, 64, 64]}]
     assert said["cpu_ms_per_picture"] >= 0
+
+
+@pytest.mark.parametrize("head", ["end2end", "rtdetr"])
+@pytest.mark.parametrize(
+    ("agnostic", "iou", "said"),
+    [("false", None, "none needed"), ("true", 0.6, "of boxes of any classes that overlap by more than 0.6")],
+)
+def test_nms_of_networks_that_give_each_object_one_box(
+    head: str,
+    agnostic: str,
+    iou: float | None,
+    said: str,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("STREAMER_DETECT__AGNOSTIC_NMS", agnostic)
+    scale = 64 if head == "end2end" else 1
+    answer = rows((0.2 * scale, 0.2 * scale, 0.4 * scale, 0.4 * scale, 0.9, 0), count=300, width=6)
+    constant_network(model, {"output0": answer}, ("n", 3, 64, 64), METADATA)
+    command = ["model", "inspect", str(model), "--head", head]
+    assert main(command) == 0
+    assert f"NMS        {said}\n" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["iou"] == iou
+    finder = open_finder(DetectSettings(model=str(model), head=head, agnostic_nms=agnostic == "true"))
+    assert finder.to_json()["iou"] == iou
+    finder.close()
+
+
+def test_nms_in_the_file(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    constant_network(model, {"output0": rows((9, 9, 40, 40, 0.9, 0), count=30, width=6)}, ("n", 3, 64, 64), METADATA)
+    network = onnx.load(model)
+    shapes = {"boxes": (1, 0, 4), "scores": (1, 0, 0)}
+    network.graph.initializer.extend(
+        helper.make_tensor(name, TensorProto.FLOAT, shape, []) for name, shape in shapes.items()
+    )
+    network.graph.node.append(helper.make_node("NonMaxSuppression", [*shapes], ["chosen"]))
+    onnx.save(network, model)
+    assert main(["model", "inspect", str(model)]) == 0
+    assert "NMS        in the file\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
