@@ -81,6 +81,9 @@ class ByteEngine(Protocol):
         """From now on, if it can, it wants uint8 batches, each of whose values it multiplies by `factor`.
 
         `input` says whether it does.
+
+        Raises:
+            ModelError: the network can't be made to take them; it is what it was.
         """
 
 

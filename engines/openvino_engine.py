@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -137,9 +138,19 @@ class OpenVinoEngine:
 
     def take_bytes(self, factor: float) -> None:
         """See ByteEngine."""
-        if self.input.dtype == np.float32:
-            self.input = replace(self.input, dtype=np.dtype(np.uint8))
-            self._request = self._compiled(factor)
+        if self.input.dtype != np.float32:
+            return
+        taking = copy(self)
+        try:
+            taking._request = self._compiled(factor)
+        except RuntimeError as error:
+            raise refusal(self._file, "OpenVINO", error) from None
+        taking.input = replace(self.input, dtype=np.dtype(np.uint8))
+        # How INT8 is computed was chosen with floats.
+        if self._file.precision.startswith("int8") and agreement(taking, self, factor) < ENOUGH:
+            _log.warning("OpenVINO answers otherwise to bytes than to floats: %s is given floats", self._file.path)
+            return
+        self.input, self._request = taking.input, taking._request
 
     def infer(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
         """See Engine."""

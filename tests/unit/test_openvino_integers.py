@@ -1,6 +1,7 @@
 """INT8 files in OpenVINO: the same answer on every processor, as its kernels differ with what the processor has."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,9 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from engines import openvino_engine
+from engines.engine import Engine
 from engines.model import input_spec
-from engines.onnx_file import read_onnx
-from engines.openvino_engine import open_engine
+from engines.onnx_file import OnnxFile, read_onnx
+from engines.openvino_engine import OpenVinoEngine, open_engine
+from streamer.errors import ModelError
 from tests.unit.networks import save
 
 pytest.importorskip("openvino")
@@ -83,13 +87,69 @@ def test_what_may_be_negative_stays_signed(tmp_path: Path) -> None:
     assert_right(tmp_path / "m.onnx")
 
 
+@pytest.fixture
+def plain(tmp_path: Path) -> OnnxFile:
+    """Of one convolution."""
+    network = Builder(np.uint8, 63)
+    network.save(network.convolution(network.quantised("images", 1 / 127), "last", 3, 24), 24, tmp_path / "m.onnx")
+    return read_onnx(tmp_path / "m.onnx")
+
+
+def open_plain(file: OnnxFile) -> OpenVinoEngine:
+    engine = open_engine(file, input_spec(file), threads=1)
+    assert isinstance(engine, OpenVinoEngine)
+    return engine
+
+
+def test_bytes_are_taken_where_they_are_answered_as_floats_are(plain: OnnxFile) -> None:
+    engine = open_plain(plain)
+    engine.take_bytes(1 / 255)
+    assert engine.input.dtype == np.uint8
+
+
+def test_floats_are_wanted_where_bytes_are_answered_otherwise(
+    plain: OnnxFile, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = openvino_engine._network
+
+    def blind(*arguments: Any) -> Any:
+        *before, factor = arguments
+        return network(*before, factor and factor * 1e-6)
+
+    monkeypatch.setattr(openvino_engine, "_network", blind)
+    engine = open_plain(plain)
+    engine.take_bytes(1 / 255)
+    assert "otherwise to bytes" in caplog.text
+    assert_answers(engine, plain)
+
+
+def test_a_network_of_bytes_that_is_refused_is_one_line_and_leaves_that_of_floats(
+    plain: OnnxFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_plain(plain)
+
+    def refused(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(openvino_engine, "_network", refused)
+    with pytest.raises(ModelError, match="no memory"):
+        engine.take_bytes(1 / 255)
+    assert_answers(engine, plain)
+
+
 def assert_right(path: Path) -> None:
     file = read_onnx(path)
+    assert_answers(open_engine(file, input_spec(file), threads=1), file)
+
+
+def assert_answers(engine: Engine, file: OnnxFile) -> None:
+    """As the standard says, to floats."""
+    assert engine.input.dtype == np.float32
     picture = np.random.default_rng(2).random((1, 3, SIDE, SIDE), np.float32)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # no integer kernels
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])
     [wanted] = session.run(None, {"images": picture})
-    found: NDArray[np.float32] = open_engine(file, input_spec(file), threads=1).infer(picture)[0]
+    found: NDArray[np.float32] = engine.infer(picture)[0]
     assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
     assert np.abs(wanted).max() > 0.1
