@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from consumers.choose import Chooser
 from consumers.entry import Entry
@@ -19,7 +19,6 @@ from streamer.errors import StreamerError
 from streamer.settings import DetectSettings
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from engines.detections import Detections
@@ -134,7 +133,7 @@ class Lane(LaneThread):
             self._outcomes.found(entry, detections)
 
     def _detect(
-        self, entries: Sequence[Entry], placements: "Sequence[Placement]", batch: "npt.NDArray[np.float32]"
+        self, entries: Sequence[Entry], placements: "Sequence[Placement]", batch: "npt.NDArray[Any]"
     ) -> "list[Detections]":
         self._turn()
         self._batch_frames.observe(len(entries))

@@ -23,7 +23,7 @@ STRIDES = (8, 16, 32)
 COLOURS = 3  # channels of a picture
 LARGEST_DISTANCE = 5.0  # of its logarithm: e^5 cells are more than any picture has
 # Of its logarithm; below, distances go on along a straight line, through 0. What was trained without that rarely says
-# less, so its boxes stay as they were.
+# less, so nearly all of its boxes stay as they were.
 SMALLEST_DISTANCE = -2.5
 DEEPEST = 64  # steps of a block
 PRIOR = 0.01  # a fresh network's probability of any class: most anchors are background (RetinaNet, arXiv:1708.02002)
