@@ -91,7 +91,7 @@ class GpuDetector:
                 write_border(lane.slot.around.pictures[number : number + 1])
             else:
                 lane.slot.around.place(number, one, (frame.width, frame.height), int(frame.unsure))
-        whole = lane.slot.network.most if lane.slot.network.fixed else len(frames)
+        whole = lane.slot.whole(len(frames))
         write_border(lane.slot.around.pictures[len(frames) : whole])
         lane.slot.submit(whole)
         self._running.append(self._free.popleft())

@@ -109,7 +109,7 @@ class TensorRtEngine:
         arrays, pictures = self._arrays(), len(batch)
         arrays.input[:pictures] = batch
         assert self._slot is not None
-        self._slot.submit(pictures)
+        self._slot.submit(self._slot.whole(pictures))
         self._slot.wait()
         return [output[:pictures] for output in arrays.outputs]
 

@@ -1,5 +1,6 @@
 """A plan of TensorRT's, loaded: its tensors, and contexts to run it in. Weights are in memory once for all threads."""
 
+import threading
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -33,7 +34,7 @@ class Network:
     """A loaded plan with one input, the pictures.
 
     most: the largest batch; best: the one that it is fastest at; fixed: whether it must be exactly `most`.
-    head: what reads its outputs, None: what reads the file's.
+    head: what reads its outputs, None: what reads the file's. working_memory: bytes that a context works in.
     """
 
     def __init__(self, library: Library, engine: Any, path: Path, head: str | None = None) -> None:
@@ -42,6 +43,9 @@ class Network:
         self.version = library.version
         self.path = path
         self._library, self._engine = library, engine
+        # Lanes make contexts while they run, and an engine of TensorRT's is for one thread at a time.
+        self._making = threading.Lock()
+        self._strategies = trt.ExecutionContextAllocationStrategy
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         if len(inputs) != 1:
@@ -52,16 +56,24 @@ class Network:
         self.fixed = first >= 0
         profile = [(first,)] * 3 if self.fixed else engine.get_tensor_profile_shape(inputs[0], 0)
         _, self.best, self.most = (int(shape[0]) for shape in profile)
+        self.working_memory = int(engine.device_memory_size_v2)
 
-    def context(self) -> Any:
+    def context(self, memory: int | None = None) -> Any:
         """To run it in, for one thread at a time.
+
+        memory: address of `working_memory` bytes on the GPU, to be shared by contexts of which never two run at the
+        same time; without it, the context takes some of its own.
 
         Raises:
             DeviceError: there is no memory for it.
         """
-        context = self._engine.create_execution_context()
+        strategy = self._strategies.STATIC if memory is None else self._strategies.USER_MANAGED
+        with self._making:
+            context = self._engine.create_execution_context(strategy)
         if context is None:
             raise self.failure("making an execution context")
+        if memory is not None:
+            context.set_device_memory(memory, self.working_memory)
         return context
 
     def failure(self, doing: str) -> DeviceError:

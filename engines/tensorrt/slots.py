@@ -1,11 +1,12 @@
-"""A batch in flight: a stream, an execution context, buffers on both sides, and the work as a CUDA graph.
+"""A batch in flight: a stream, execution contexts, buffers on both sides, and the work as CUDA graphs.
 
-Everything is allocated when a slot is made. With two slots, the copies and kernels around one batch run while the
-other is in the network.
+Buffers are allocated when a slot is made. With two slots, the copies and kernels around one batch run while the other
+is in the network.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from engines.jpeg_detector import GpuTimes
@@ -47,13 +48,13 @@ class Slot(Generic[A]):
         self.device, self.network, self.graphs = device, network, graphs
         self.stream = device.stream()
         self._begun, self._submitted, self._done = device.clock(), device.clock(), device.finish_line()
-        self._context = network.context()
-        self._memory = [device.allocate(tensor.size(network.most)) for tensor in (network.input, *network.outputs)]
-        self.input, *self.outputs = map(int, self._memory)
-        for tensor, address in zip((network.input, *network.outputs), (self.input, *self.outputs), strict=True):
-            self._must(self._context.set_tensor_address(tensor.name, address), f"binding {tensor.name}")
-        self._pictures = 0
+        # What contexts work in is shared: they run in one stream, so one behind the other.
+        sizes = (tensor.size(network.most) for tensor in (network.input, *network.outputs))
+        self._memory = [device.allocate(size) for size in (network.working_memory, *sizes)]
+        self._working, self.input, *self.outputs = map(int, self._memory)
+        self._contexts: dict[int, _Context] = {}
         self._recorded: dict[int, Graph] = {}
+        self._closed = False
         self.around = around(self)
 
     @property
@@ -61,12 +62,21 @@ class Slot(Generic[A]):
         """For how many sizes of a batch the work is recorded by now; 0 also where it can't be."""
         return len(self._recorded)
 
+    def whole(self, pictures: int) -> int:
+        """How many pictures a batch of so many is best run as, if the places behind them are filled with any.
+
+        Each size that is recorded takes an execution context and a graph, so not all are.
+        """
+        if self.network.fixed:
+            return self.network.most
+        return _recorded_size(pictures, self.network.best, self.network.most) if self.graphs else pictures
+
     def begin(self) -> None:
         """Before work of others is queued in the stream that belongs to the next batch; for `times`."""
         self._begun.record(self.stream)
 
     def submit(self, pictures: int) -> None:
-        """Queues a batch and returns at once.
+        """Queues a batch and returns at once. It is recorded if it is `whole`.
 
         Raises:
             DeviceError: it can't be run.
@@ -79,7 +89,7 @@ class Slot(Generic[A]):
             else:
                 self._queue(pictures)
             self._done.record(self.stream)
-            if graph is None and self.graphs:
+            if graph is None and self._is_recorded(pictures):
                 self._record(pictures)
 
     def wait(self) -> None:
@@ -99,29 +109,52 @@ class Slot(Generic[A]):
 
     def close(self) -> None:
         """Lets all of it go, once the batch in flight is done."""
-        if self._context is None:
+        if self._closed:
             return
+        self._closed = True
         with self.device.use("closing"):
             self.stream.synchronize()
             for graph in self._recorded.values():
                 graph.close()
             self.around.close()
-            # The context first: it knows the addresses.
-            self._context = None
+            # Contexts first: they know the addresses.
+            self._contexts.clear()
             for memory in self._memory:
                 memory.free()
             self._recorded, self._memory = {}, []
             # pycuda gives these back only where the context is current; left to the garbage collector they may be lost.
             self.stream = self._begun = self._submitted = self._done = None
 
+    def _is_recorded(self, pictures: int) -> bool:
+        return self.graphs and pictures == self.whole(pictures)
+
     def _queue(self, pictures: int) -> None:
         self.around.before(pictures, self.stream)
-        if pictures != self._pictures:
-            shape = self.network.input.whole(pictures)
-            self._must(self._context.set_input_shape(self.network.input.name, shape), f"a batch of {pictures}")
-            self._pictures = pictures
-        self._must(self._context.execute_async_v3(self.stream.handle), "inference")
+        self._must(self._context(pictures).execute_async_v3(self.stream.handle), "inference")
         self.around.behind(pictures, self.stream)
+
+    def _context(self, pictures: int) -> Any:
+        """One whose input has so many pictures.
+
+        Once a graph was recorded from a context, that must keep its shape, or what the graph does is undefined. So
+        each size that is recorded has a context of its own, and all others have one together.
+        """
+        key = pictures if self._is_recorded(pictures) else 0
+        if key not in self._contexts:
+            self._contexts[key] = _Context(self._new_context())
+        kept = self._contexts[key]
+        if kept.pictures != pictures:
+            name, shape = self.network.input.name, self.network.input.whole(pictures)
+            self._must(kept.context.set_input_shape(name, shape), f"a batch of {pictures}")
+            kept.pictures = pictures
+        return kept.context
+
+    def _new_context(self) -> Any:
+        context = self.network.context(self._working)
+        tensors = (self.network.input, *self.network.outputs)
+        for tensor, address in zip(tensors, (self.input, *self.outputs), strict=True):
+            self._must(context.set_tensor_address(tensor.name, address), f"binding {tensor.name}")
+        return context
 
     def _record(self, pictures: int) -> None:
         """Behind a first run of this size, which TensorRT wants before it is recorded."""
@@ -136,3 +169,21 @@ class Slot(Generic[A]):
     def _must(self, done: bool, doing: str) -> None:
         if not done:
             raise self.network.failure(doing)
+
+
+@dataclass(slots=True)
+class _Context:
+    """TensorRT's, and how many pictures its input has."""
+
+    context: Any
+    pictures: int = 0
+
+
+def _recorded_size(pictures: int, best: int, most: int) -> int:
+    """The next size that is recorded: all up to 8, four from each power of two to the next, the best and the largest.
+
+    So less than a fifth of what is run is filled up, by some 20 sizes for batches of up to 64.
+    """
+    step = 1 << max((pictures - 1).bit_length() - 3, 0)
+    size = min(-(-pictures // step) * step, most)
+    return best if pictures <= best < size else size

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 POISON = 0xCD
+_ALIGNMENT = 256  # bytes, of device memory
 Work = Callable[[], None]
 
 
@@ -167,7 +168,9 @@ class DeviceAllocation:
     def __init__(self, gpu: Gpu, size: int) -> None:
         gpu.call("mem_alloc")
         self._gpu = gpu
-        memory = np.full(size, POISON, np.uint8)
+        block = np.full(size + _ALIGNMENT, POISON, np.uint8)
+        start = -block.ctypes.data % _ALIGNMENT
+        memory = block[start : start + size]
         self._address = memory.ctypes.data
         gpu.taken[self._address] = memory
 

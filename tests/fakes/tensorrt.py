@@ -47,6 +47,11 @@ def tensorrt(gpu: Gpu) -> ModuleType:
 
     ILogger.Severity = Severity  # type: ignore[attr-defined]
 
+    class ExecutionContextAllocationStrategy(IntEnum):
+        STATIC = 0
+        ON_PROFILE_CHANGE = 1
+        USER_MANAGED = 2
+
     class ICudaEngine:
         def __init__(self, plan: bytes, log: Any) -> None:
             [self.most] = struct.unpack_from("<i", plan, 4)
@@ -54,6 +59,10 @@ def tensorrt(gpu: Gpu) -> ModuleType:
             self.log = log
             self._inputs = {each.name: each for each in self.session.get_inputs()}
             self._tensors = self._inputs | {each.name: each for each in self.session.get_outputs()}
+
+        @property
+        def device_memory_size_v2(self) -> int:
+            return 1024 * self.most
 
         @property
         def num_io_tensors(self) -> int:
@@ -78,12 +87,14 @@ def tensorrt(gpu: Gpu) -> ModuleType:
         def create_engine_inspector(self) -> "EngineInspector":
             return EngineInspector(self)
 
-        def create_execution_context(self) -> "IExecutionContext | None":
+        def create_execution_context(
+            self, strategy: ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy.STATIC
+        ) -> "IExecutionContext | None":
             gpu.calls["create_execution_context"] += 1
             if "create_execution_context" in gpu.broken:
                 self.log.log(Severity.ERROR, str(gpu.broken["create_execution_context"]))
                 return None
-            return IExecutionContext(self)
+            return IExecutionContext(self, strategy)
 
     class LayerInformationFormat(Enum):
         ONELINE = 0
@@ -101,20 +112,35 @@ def tensorrt(gpu: Gpu) -> ModuleType:
             return json.dumps({"Layers": layers, "Bindings": []})
 
     class IExecutionContext:
-        def __init__(self, engine: ICudaEngine) -> None:
+        """What is undefined with a real one fails: a graph that is launched when its context has another shape than
+        when it was recorded, a shape that is recorded before it was run, memory of the user's that isn't there.
+        """
+
+        def __init__(self, engine: ICudaEngine, strategy: ExecutionContextAllocationStrategy) -> None:
             self._engine = engine
             self._addresses: dict[str, int] = {}
             self._shape: tuple[int, ...] = engine.get_tensor_shape(engine.get_tensor_name(0))
+            self._shapes = self._run = 0  # how many shapes it has had, and up to which of them it was run
+            self._managed = strategy is not ExecutionContextAllocationStrategy.USER_MANAGED
+            self._memory: int | None = None
+
+        def set_device_memory(self, memory: int, size: int) -> None:
+            if size < self._engine.device_memory_size_v2 or memory % 256:
+                self._engine.log.log(Severity.ERROR, "the device memory is too small or not aligned")
+            else:
+                self._memory = memory
 
         def set_tensor_address(self, name: str, memory: int) -> bool:
             self._addresses[name] = memory
             return self._works("set_tensor_address")
 
         def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+            gpu.calls["set_input_shape"] += 1
             fixed = self._engine.get_tensor_shape(name)[0]
             if shape[0] > self._engine.most or fixed not in (-1, shape[0]):
                 self._engine.log.log(Severity.ERROR, f"a batch of {shape[0]} is not in the profile")
                 return False
+            self._shapes += tuple(shape) != self._shape
             self._shape = tuple(shape)
             return self._works("set_input_shape")
 
@@ -122,10 +148,24 @@ def tensorrt(gpu: Gpu) -> ModuleType:
             gpu.calls["execute_async_v3"] += 1
             if not self._works("execute_async_v3"):
                 return False
-            # The shape is part of what is queued, as it is of what a graph records.
-            shape = self._shape
-            gpu.streams[stream_handle].put(lambda: self._compute(shape))
+            if not self._managed and self._memory is None:
+                self._engine.log.log(Severity.ERROR, "the device memory has not been set")
+                return False
+            stream, shape, shapes = gpu.streams[stream_handle], self._shape, self._shapes
+            if stream.recording is None:
+                self._run = shapes
+                # The shape is part of what is queued.
+                stream.put(lambda: self._compute(shape))
+                return True
+            if self._run != shapes:
+                self._engine.log.log(Severity.ERROR, "a new shape must be run before it is captured")
+                return False
+            stream.put(lambda: self._replay(shape, shapes))
             return True
+
+        def _replay(self, shape: tuple[int, ...], shapes: int) -> None:
+            assert self._shapes == shapes, f"the graph of {shape} is broken: its context has had another shape since"
+            self._compute(shape)
 
         def _works(self, call: str) -> bool:
             if call in gpu.broken:
@@ -133,6 +173,7 @@ def tensorrt(gpu: Gpu) -> ModuleType:
             return call not in gpu.broken
 
         def _compute(self, shape: tuple[int, ...]) -> None:
+            assert self._managed or self._memory in gpu.taken, "its device memory is gone"
             session = self._engine.session
             [given] = session.get_inputs()
             picture = _array(self._addresses[given.name], shape, _TYPES[given.type])
@@ -161,7 +202,8 @@ def tensorrt(gpu: Gpu) -> ModuleType:
 
     module = ModuleType("tensorrt")
     classes = (
-        TensorIOMode, ILogger, ICudaEngine, LayerInformationFormat, EngineInspector, IExecutionContext, Runtime,
+        TensorIOMode, ILogger, ExecutionContextAllocationStrategy, ICudaEngine, LayerInformationFormat,
+        EngineInspector, IExecutionContext, Runtime,
     )  # fmt: skip
     module.__dict__.update({each.__name__: each for each in classes})
     module.__dict__.update(nptype=lambda trt_type: trt_type, __version__="10.0.0")

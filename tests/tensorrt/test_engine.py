@@ -1,5 +1,7 @@
 """The runtime on a simulated GPU: answers, order, what is allocated and waited for, what fails how."""
 
+import importlib
+import importlib.util
 import threading
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -32,8 +34,9 @@ from engines.tensorrt.plans import Wanted
 from streamer.__main__ import main
 from streamer.errors import ModelError, StreamerError, UsageError
 from streamer.settings import DetectSettings
+from tests.conftest import need
 from tests.fakes import gpu as fake
-from tests.fakes.tensorrt import plan_of
+from tests.fakes.tensorrt import plan_of, tensorrt
 from tests.tensorrt.rig import Rig
 from tests.unit.networks import constant_network
 
@@ -66,6 +69,56 @@ def test_answers_for_batches_of_any_size_again_and_again(rig: Rig, model: Path, 
         np.testing.assert_allclose(two, values[:, None] * ANSWERS["two"], rtol=1e-6)
     assert rig.gpu.graphs == engine.recorded == (4 if graphs else 0)
     assert rig.gpu.stack == []
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+def test_sizes_that_take_turns_do_not_disturb_each_other(rig: Rig, model: Path, graphs: bool) -> None:
+    """A graph is undefined once its context has another shape; the simulated one refuses to run it then."""
+    engine = rig.engine(model, batch=32, graphs=graphs)
+    random = np.random.default_rng(1)
+    for size in (1, 32, 7, 32, 1, 7, 9, 31, 9):
+        values = random.uniform(1, 9, size)
+        one, two = engine.infer(pictures(*values))
+        np.testing.assert_allclose(one, values[:, None, None] * ANSWERS["one"], rtol=1e-6)
+        np.testing.assert_allclose(two, values[:, None] * ANSWERS["two"], rtol=1e-6)
+    # 9 is run as 10, and 31 as 32.
+    assert engine.recorded == (4 if graphs else 0)
+    assert rig.gpu.calls["create_execution_context"] == (4 if graphs else 1)
+    assert rig.gpu.calls["set_input_shape"] == (4 if graphs else 9)
+
+
+def test_contexts_of_a_slot_share_the_memory_that_they_work_in(rig: Rig, model: Path) -> None:
+    engine = rig.engine(model, batch=8)
+    engine.infer(pictures(1))
+    taken = len(rig.gpu.taken)
+    for size in range(1, 9):
+        engine.infer(pictures(*[1] * size))
+    assert (engine.recorded, len(rig.gpu.taken)) == (8, taken)
+
+
+@pytest.mark.parametrize("best", [1, 11, 64])
+def test_few_sizes_are_recorded_and_little_is_filled_up(rig: Rig, model: Path, best: int) -> None:
+    engine = rig.engine(model, batch=64)
+    engine.network.best = best
+    engine.infer(pictures(1))
+    slot = engine._slot
+    assert slot is not None
+    sizes = {size: slot.whole(size) for size in range(1, 65)}
+    assert len(set(sizes.values())) <= 21
+    assert sizes[best] == best
+    assert sizes[64] == 64
+    for size, whole in sizes.items():
+        assert size <= whole < 1.25 * size
+        assert slot.whole(whole) == whole
+    slot.graphs = False
+    assert [slot.whole(size) for size in sizes] == list(sizes)
+
+
+def test_the_way_of_taking_memory_is_named_as_in_tensorrt() -> None:
+    need(importlib.util.find_spec("tensorrt_rtx_bindings") is not None, "tensorrt_rtx_cu13_bindings")
+    real = importlib.import_module("tensorrt_rtx_bindings").ExecutionContextAllocationStrategy
+    simulated = tensorrt(fake.Gpu()).ExecutionContextAllocationStrategy
+    assert {name: int(value) for name, value in real.__members__.items()} == {each.name: each for each in simulated}
 
 
 def test_half_precision(rig: Rig, tmp_path: Path) -> None:

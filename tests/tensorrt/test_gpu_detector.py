@@ -83,6 +83,16 @@ def test_as_the_cpu_finds_them(decoders: Rig, tmp_path: Path, count: int) -> Non
         same(detect_jpegs(on_simulated, frames), by_cpu(on_cpu, frames))
 
 
+def test_places_that_fill_a_batch_up_are_empty(decoders: Rig, tmp_path: Path) -> None:
+    """Batches of 9 are run as 10: of the largest one, in whose tenth place a picture was, nothing is left."""
+    on_cpu, on_simulated = both(decoders, network(tmp_path), batch=16)
+    for count in (16, 16, 9, 9):  # the two slots take turns
+        frames = (FRAMES * 4)[:count]
+        same(detect_jpegs(on_simulated, frames), by_cpu(on_cpu, frames))
+    slot = on_simulated.lanes[1].slot
+    assert slot.around.pictures["inner_width"][8:11].astype(bool).tolist() == [True, False, True]
+
+
 def test_a_network_of_a_fixed_batch_is_filled_up(decoders: Rig, tmp_path: Path) -> None:
     on_cpu, on_simulated = both(decoders, network(tmp_path, (4, 3, SIZE, SIZE)), fixed=True)
     for frames in (FRAMES[:4], FRAMES[:1], FRAMES[:3]):
