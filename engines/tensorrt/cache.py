@@ -5,11 +5,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engines.progress import BuildStopped
 from engines.tensorrt.own_folder import OwnFolder, open_own_folder
-from engines.tensorrt.plan_file import LONGEST_HEADER, Plan, PlanKey, Unusable, read_header, read_plan, write_plan
+from engines.tensorrt.plan_file import (
+    LONGEST_HEADER,
+    Header,
+    Plan,
+    PlanKey,
+    Unusable,
+    read_header,
+    read_plan,
+    write_plan,
+)
 from engines.tensorrt.shared import SharedCache
 from streamer.errors import UsageError
 
@@ -21,12 +29,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of the cache. header: what it says of itself, None if it is damaged. used: seconds since 1970."""
+    """A file of the cache.
+
+    header: what it says of itself, None if it is cut off or damaged. used: seconds since 1970.
+    """
 
     digest: str
     size: int
     used: float
-    header: dict[str, Any] | None
+    header: Header | None
 
 
 def _any(_: Plan) -> bool:
@@ -121,9 +132,9 @@ class PlanCache:
     def _entry(self, name: str) -> Entry:
         size, used = self.folder.size_and_time(name)
         try:
-            header = read_header(self.folder.read(name, LONGEST_HEADER) or b"")
+            header = read_header(self.folder.read(name, LONGEST_HEADER) or b"", size)
         except Unusable:
-            header = None
+            return Entry(name.removesuffix(SUFFIX), size, used, None)
         return Entry(name.removesuffix(SUFFIX), size, used, header)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,11 @@ def _line(entry: Entry) -> str:
     size, used = f"{entry.size / 1e6:>7.1f}", datetime.fromtimestamp(entry.used, UTC).strftime("%Y-%m-%d")
     if entry.header is None:
         return f"{entry.digest[:12]:<14}{size}  damaged; `streamer engine prune` removes it"
-    key = entry.header["key"]
-    model = str(entry.header.get("model_name", ""))[:22]
-    batches = ",".join(map(str, key.get("batches", ())))
+    key, model = entry.header.key, entry.header.model_name[:22]
+    batches = ",".join(map(str, key.batches))
     return (
-        f"{entry.digest[:12]:<14}{size}  {model:<24}{key.get('precision', ''):<11}{batches:<12}"
-        f"{key.get('version', ''):<14}{used:<12}{key.get('gpu', '')}"
+        f"{entry.digest[:12]:<14}{size}  {model:<24}{key.precision:<11}{batches:<12}"
+        f"{key.version:<14}{used:<12}{key.gpu}"
     )
 
 
@@ -45,7 +45,7 @@ def as_json(entries: Sequence[Entry]) -> str:
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
-    header = {key: value for key, value in (entry.header or {}).items() if key != "start"}
+    header = asdict(entry.header) if entry.header else {}
     return {"digest": entry.digest, "bytes": entry.size, "used": entry.used, "damaged": entry.header is None, **header}
 
 
@@ -93,13 +93,12 @@ def _useless(entry: Entry, installed: tuple[str, str, str] | None, unused_days: 
     """Why it can go; nothing if it can't. installed: TensorRT's name, version and major version here."""
     if entry.header is None:
         return "damaged"
-    key = entry.header["key"]
-    if key.get("preparation") != VERSION:
+    key, builder = entry.header.key, entry.header.builder
+    if key.preparation != VERSION:
         return "made by an older streamer"
-    if installed and key.get("library") == installed[0] and key.get("version") not in installed[1:]:
-        return f"for TensorRT {key.get('version')}, here is {installed[1]}"
-    builder = str(entry.header.get("builder", ""))
-    if installed and key.get("library") == installed[0] and is_newer(builder, installed[1]):
+    if installed and key.library == installed[0] and key.version not in installed[1:]:
+        return f"for TensorRT {key.version}, here is {installed[1]}"
+    if installed and key.library == installed[0] and is_newer(builder, installed[1]):
         return f"built by TensorRT {builder}, here is {installed[1]}"
     days = (time.time() - entry.used) / _DAY
     return f"not used for {days:.0f} days" if unused_days is not None and days > unused_days else ""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 _MAGIC = b"streamer engine 1\n"
 LONGEST_HEADER = 65_536
@@ -66,36 +67,58 @@ class Plan:
     builder: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of the plan in it; see Plan.
+
+    sha256: of the plan. size: its bytes.
+    """
+
+    key: PlanKey
+    sha256: str
+    size: int
+    head: str | None
+    changes: tuple[str, ...]
+    model_name: str
+    seconds: float
+    built: float
+    builder: str = ""
+
+
+_HEADER = TypeAdapter(Header)
+
+
 def write_plan(key: PlanKey, plan: Plan) -> bytes:
     """The bytes of a file."""
-    header = {
-        "key": key.to_json(),
-        "sha256": hashlib.sha256(plan.content).hexdigest(),
-        "head": plan.head,
-        "changes": plan.changes,
-        "model_name": plan.model_name,
-        "seconds": plan.seconds,
-        "built": plan.built,
-        "builder": plan.builder,
-    }
+    header = Header(
+        key=key,
+        sha256=hashlib.sha256(plan.content).hexdigest(),
+        size=len(plan.content),
+        head=plan.head,
+        changes=plan.changes,
+        model_name=plan.model_name,
+        seconds=plan.seconds,
+        built=plan.built,
+        builder=plan.builder,
+    )
     return b"".join((_MAGIC, orjson.dumps(header), b"\n", plan.content))
 
 
-def read_header(content: bytes) -> dict[str, Any]:
-    """What a file says of itself; the plan behind it may be cut off.
+def read_header(content: bytes, size: int) -> Header:
+    """What a file of so many bytes says of itself; content: the first LONGEST_HEADER of them at least.
 
     Raises:
-        Unusable: it is no such file.
+        Unusable: it is no such file, or cut off.
     """
     end = content.find(b"\n", len(_MAGIC), LONGEST_HEADER)
     if not content.startswith(_MAGIC) or end < 0:
         raise Unusable("it is not an engine file of this version")
     try:
-        header: dict[str, Any] = orjson.loads(content[len(_MAGIC) : end])
-        header["start"] = end + 1
-        assert isinstance(header["key"], dict)
-    except (orjson.JSONDecodeError, AssertionError, KeyError, TypeError):
-        raise Unusable("its header is damaged") from None
+        header = _HEADER.validate_json(content[len(_MAGIC) : end], strict=True)
+    except ValidationError:
+        raise Unusable("its header is damaged, or an older streamer's") from None
+    if end + 1 + header.size != size:
+        raise Unusable("it is cut off or damaged")
     return header
 
 
@@ -105,15 +128,12 @@ def read_plan(content: bytes, key: PlanKey) -> Plan:
     Raises:
         Unusable: it isn't.
     """
-    header = read_header(content)
-    if header["key"] != key.to_json():
+    header = read_header(content, len(content))
+    # As plain data: lists and tuples are one there.
+    if header.key.to_json() != key.to_json():
         raise Unusable("it was built for something else")
-    plan = content[header["start"] :]
-    try:
-        if hashlib.sha256(plan).hexdigest() != header["sha256"]:
-            raise Unusable("it is cut off or damaged")
-        changes, name = tuple(map(str, header["changes"])), str(header["model_name"])
-        seconds, built = float(header["seconds"]), float(header["built"])
-        return Plan(plan, header["head"], changes, name, seconds, built, str(header.get("builder", "")))
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unusable(f"its header is damaged ({error})") from None
+    plan = content[len(content) - header.size :]
+    if hashlib.sha256(plan).hexdigest() != header.sha256:
+        raise Unusable("it is damaged")
+    made = header.head, header.changes, header.model_name, header.seconds, header.built, header.builder
+    return Plan(plan, *made)

@@ -72,7 +72,7 @@ HEADER = PLAN.split(b"\n")[1]
 
 def read_engine(content: bytes) -> None:
     """An engine file: what is read is what was written."""
-    read_header(content)
+    read_header(content, len(content))
     assert read_plan(content, KEY).content == b"machine code" * 20
 
 

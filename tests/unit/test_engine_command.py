@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,38 @@ def test_list_and_prune(engines: PlanCache, capsys: pytest.CaptureFixture[str]) 
     assert f"removed {old.digest[:12]}: made by an older streamer" in said
     assert said.splitlines()[-1].startswith("2 engines removed")
     assert [entry.digest for entry in engines.entries()] == [KEY.digest]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-1],
+        lambda content: content[: -len(PLAN.content)],
+        lambda content: content + b"\0",
+        lambda content: content.replace(b'"batches":[1,4,8]', b'"batches":5'),
+        lambda content: content.replace(b'"shape":[3,64,64]', b'"shape":[null]'),
+        lambda content: content.replace(b'"gpu":"NVIDIA L4 sm_89"', b'"gpu":[]'),
+        lambda content: content.replace(b'"model_name":"street.onnx",', b""),
+        lambda content: content.replace(b'"size":', b'"size_of_it":'),
+    ],
+    ids=["cut", "header only", "longer", "batches", "shape", "gpu", "no name", "no size"],
+)
+def test_what_is_cut_off_or_damaged_is_shown_so_and_removed(
+    engines: PlanCache, capsys: pytest.CaptureFixture[str], damage: Callable[[bytes], bytes]
+) -> None:
+    engines.obtain(KEY, lambda: PLAN)
+    name = f"{KEY.digest}.engine"
+    whole = engines.folder.read(name) or b""
+    engines.folder.write(name, damage(whole))
+    assert damage(whole) != whole
+
+    assert call("list") == 0
+    assert "  damaged; `streamer engine prune` removes it" in capsys.readouterr().out
+    assert call("list", "--json") == 0
+    assert [each["damaged"] for each in json.loads(capsys.readouterr().out)["engines"]] == [True]
+    assert call("prune") == 0
+    assert f"removed {KEY.digest[:12]}: damaged" in capsys.readouterr().out
+    assert engines.entries() == []
 
 
 @pytest.mark.parametrize(
