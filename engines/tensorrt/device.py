@@ -5,7 +5,7 @@ of their memory could be shared). It is retained once per process and pushed by 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -41,13 +41,18 @@ class Device:
         Raises:
             DeviceError: CUDA failed meanwhile.
         """
-        self._context.push()
         try:
-            yield
+            self._context.push()
+            try:
+                yield
+            except BaseException:
+                # A context that is broken can't be popped either; the error is what broke it.
+                with suppress(self._driver.Error):
+                    self._driver.Context.pop()
+                raise
+            self._driver.Context.pop()
         except self._driver.Error as error:
             raise device_error(doing, error) from None
-        finally:
-            self._driver.Context.pop()
 
     # The rest is called by a thread that has it in `use`. What it gives is let go by one, too: elsewhere pycuda gives
     # nothing back, but in the thread that opened the device.

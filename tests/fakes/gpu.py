@@ -103,6 +103,8 @@ class Context:
         self._gpu = gpu
 
     def push(self) -> None:
+        if "push" in self._gpu.broken:
+            raise self._gpu.broken["push"]
         self._gpu.stack.append(self)
 
 
@@ -241,6 +243,12 @@ def pycuda_driver(gpu: Gpu) -> ModuleType:
         def get_function(self, name: str) -> Function:
             return Function(gpu, name)
 
+    def pop() -> None:
+        # As pycuda's: where CUDA refuses, it stays.
+        if "pop" in gpu.broken:
+            raise gpu.broken["pop"]
+        gpu.stack.pop()
+
     def init(flags: int = 0) -> None:
         gpu.call("init", anywhere=True)
 
@@ -272,7 +280,7 @@ def pycuda_driver(gpu: Gpu) -> ModuleType:
     module = ModuleType("pycuda.driver")
     contents = {
         "Error": Error, "MemoryError": MemoryError, "LogicError": LogicError, "LaunchError": LaunchError,
-        "Device": Device, "Module": Module, "Context": SimpleNamespace(pop=lambda: gpu.stack.pop()),
+        "Device": Device, "Module": Module, "Context": SimpleNamespace(pop=pop),
         "event_flags": SimpleNamespace(BLOCKING_SYNC=1, DISABLE_TIMING=2),
         "Stream": lambda flags=0: Stream(gpu, flags), "Event": lambda flags=0: Event(gpu, flags),
         "mem_alloc": lambda size: DeviceAllocation(gpu, size), "mem_get_info": lambda: (1 << 29, 1 << 30),

@@ -267,6 +267,34 @@ def test_failures_are_errors_of_one_line(rig: Rig, model: Path, call: str, error
     assert rig.gpu.stack == []
 
 
+GONE = fake.LogicError("cuCtxPopCurrent failed: unspecified launch failure")
+
+
+@pytest.mark.parametrize("call", ["push", "pop"])
+def test_a_context_that_can_not_be_changed_is_an_error_of_one_line(rig: Rig, model: Path, call: str) -> None:
+    engine = rig.engine(model)
+    rig.gpu.broken[call] = GONE
+    with pytest.raises(DeviceLostError, match=r"making room for batches: the GPU failed .*unspecified launch failure"):
+        engine.infer(pictures(1))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (LOST, DeviceLostError, "a test: the GPU failed .*illegal memory access"),
+        (DeviceError("the first"), DeviceError, "the first"),
+        (ModelError("of the model"), ModelError, "of the model"),
+    ],
+)
+def test_what_broke_a_context_is_told_and_not_that_it_is_broken(
+    rig: Rig, error: Exception, kind: type[Exception], words: str
+) -> None:
+    device = open_device()
+    rig.gpu.broken["pop"] = GONE
+    with pytest.raises(kind, match=words), device.use("a test"):
+        raise error
+
+
 @pytest.mark.parametrize(
     ("words", "kind"),
     [
