@@ -183,4 +183,5 @@ class Worker:
         STREAM_AGES.unwatch(self._pipeline, self._ledger.owns)
         self._treatments.close()
         self._registration.close()
-        log.info("pipeline %s: stopped", self._pipeline)
+        if self._lanes:  # else it never began, and why is said elsewhere
+            log.info("pipeline %s: stopped", self._pipeline)

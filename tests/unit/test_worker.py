@@ -1,6 +1,9 @@
 """A worker's main loop: what passes is tried again, what lasts ends it."""
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,6 +74,23 @@ def test_a_lane_that_hangs_leaves_time_to_commit_what_the_others_have_done(monke
     monkeypatch.setattr(worker._intake, "close", limits.append)
     worker._stop()
     assert limits == [8, 0, 2]
+
+
+@pytest.mark.parametrize("model", [None, "no such model.onnx"])
+def test_a_worker_that_can_not_start_says_why_and_nothing_else(tmp_path: Path, model: str | None) -> None:
+    """On a machine without TensorRT, whether this one is or not."""
+    engine = [] if model else ["--engine", "tensorrt"]
+    words = ["detect", "--model", model or "street", *engine]
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys(["tensorrt", "tensorrt_bindings"]))
+from streamer.__main__ import main
+sys.exit(main({words!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr
+    assert done.stderr.startswith("streamer detect: ")
 
 
 def test_a_poll_that_fails_because_the_worker_stops_is_no_failure(
