@@ -84,7 +84,14 @@ class Network:
         shape = tuple(self._engine.get_tensor_shape(name))
         if not shape or min(shape[1:], default=0) < 0:
             raise ModelError(f"{self.path}: the size of {name} depends on the picture; export it without NMS inside")
-        return Tensor(name, np.dtype(trt.nptype(self._engine.get_tensor_dtype(name))), shape[1:])
+        kind = self._engine.get_tensor_dtype(name)
+        try:
+            return Tensor(name, np.dtype(trt.nptype(kind)), shape[1:])
+        except TypeError:  # as of BF16 and FP8
+            raise ModelError(
+                f"{self.path}: {name} is in {kind.name}, which numpy doesn't have; export it with inputs and outputs "
+                "in float32 or float16"
+            ) from None
 
 
 def load_network(

@@ -336,6 +336,19 @@ def test_outputs_whose_size_depends_on_the_picture(rig: Rig, tmp_path: Path) -> 
         rig.engine(path)
 
 
+@pytest.mark.parametrize("kind", ["BF16", "FP8"])
+def test_outputs_in_a_format_that_numpy_does_not_have(
+    rig: Rig, model: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The formats and what becomes of them are TensorRT-RTX's own."""
+    need(importlib.util.find_spec("tensorrt_rtx_bindings") is not None, "tensorrt_rtx_cu13_bindings")
+    real = importlib.import_module("tensorrt_rtx_bindings")
+    monkeypatch.setattr(open_library().trt, "nptype", lambda _: real.nptype(getattr(real.DataType, kind)))
+    monkeypatch.setattr(open_library().trt.ICudaEngine, "get_tensor_dtype", lambda *_: getattr(real.DataType, kind))
+    with pytest.raises(ModelError, match=rf"m\.onnx: images is in {kind}, which numpy doesn't have; export it with"):
+        rig.engine(model)
+
+
 def test_opened_by_its_name_in_the_registry(
     rig: Rig, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
