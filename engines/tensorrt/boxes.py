@@ -148,5 +148,8 @@ class _Memory:
 
 
 def _structure(value: NDArray[Any]) -> np.void:
-    """A kernel argument that goes by value; pycuda takes it as bytes."""
-    return np.void(value.tobytes())
+    """A kernel argument that goes by value; pycuda takes it as bytes. Read-only: others have no hash."""
+    fixed = value.reshape(1).copy()
+    fixed.flags.writeable = False
+    argument: np.void = fixed[0]
+    return argument

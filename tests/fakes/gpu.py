@@ -195,6 +195,7 @@ class Function:
         for number, value in enumerate(args):
             if not isinstance(value, np.number | np.void):
                 raise TypeError(f"invalid type on parameter #{number} (0-based)")
+        hash(args)  # pycuda's repository, after 2026.1, keeps what it has packed by that
         sizes = (ctypes.c_int * 3)(*grid)
         run = getattr(self._gpu.kernels, f"run_{self._name}")
         stream.put(lambda: run(sizes, 1, *map(_argument, args)))
