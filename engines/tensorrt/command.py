@@ -1,6 +1,7 @@
 """`streamer engine`: engines of TensorRT, built ahead, looked into, kept in order, compared."""
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ EXAMPLES = (
     "streamer engine inspect street.onnx --batch 32        layers, number formats, sizes",
     "streamer engine list",
     "streamer engine prune --unused 30",
-    "streamer engine verify street.onnx pictures/          the boxes of CPU and GPU side by side",
+    "streamer engine verify street.onnx                    the boxes of CPU and GPU side by side, in drawn streets",
+    "streamer engine verify street.onnx pictures/          in pictures of your own",
     "streamer engine verify street.onnx pictures/ --whole --iou 0.9     decoding and NMS on the GPU, too",
     "streamer engine bench street.onnx --batch 32          beside the bare TensorRT loop",
 )
@@ -52,7 +54,13 @@ def _add_arguments(parser: argparse.ArgumentParser, action: str) -> None:
         parser.add_argument("--unused", type=number(0), metavar="DAYS", help="those not used for so long, too")
         parser.add_argument("--all", action="store_true", help="all of them")
     if action == "verify":
-        parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURES", help="JPEG or PNG files, or folders")
+        parser.add_argument(
+            "pictures",
+            nargs="*",
+            type=Path,
+            metavar="PICTURES",
+            help="JPEG or PNG files, or folders (default: drawn streets, the same each time)",
+        )
         parser.add_argument("--engine", default="tensorrt", metavar="NAME", help="compared with it (tensorrt)")
         parser.add_argument("--reference", default="onnxruntime", metavar="NAME", help="what is right (onnxruntime)")
         parser.add_argument(
@@ -114,10 +122,13 @@ def _prune(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from engines.tensorrt.drawn import drawn_streets
     from engines.tensorrt.verify import verify
 
     settings = _settings(arguments).detect.model_copy(update={"model": arguments.model})
-    found = verify(settings, arguments.engine, arguments.reference, arguments.pictures, arguments.whole)
+    with ExitStack() as wanted:
+        pictures = arguments.pictures or [wanted.enter_context(drawn_streets())]
+        found = verify(settings, arguments.engine, arguments.reference, pictures, arguments.whole)
     print(found.as_text(arguments.iou))
     return 0 if found.agree(arguments.iou) else 1
 

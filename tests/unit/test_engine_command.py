@@ -197,6 +197,24 @@ def test_verify_compares_two_engines(
     assert "3 pictures, 6 boxes, 6 alike at IoU 0.99; least IoU 1.0000" in capsys.readouterr().out
 
 
+def test_verify_draws_streets_if_no_pictures_are_named(
+    engines: PlanCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for _ in range(2):
+        assert call("verify", "street", "--engine", "onnxruntime") == 0
+    one, other = capsys.readouterr().out.splitlines()
+    assert re.search(r": 24 pictures, \d\d\d boxes, ", one)
+    assert one == other
+    assert not list(tmp_path.glob("streamer-street-*"))
+
+
+def test_verify_says_why_streets_can_not_be_drawn(engines: PlanCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engines.tensorrt.drawn._SIDE", 9_999)
+    with pytest.raises(StreamerError, match=r"no streets could be drawn; name pictures: .*--side"):
+        call("verify", "street", "--engine", "onnxruntime")
+
+
 def test_verify_fails_where_boxes_differ(
     engines: PlanCache, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
