@@ -10,6 +10,8 @@ JOBS ?= 2
 # What the tests are run with. With `train` in it (PyTorch, 5 GB) those of training run too, with `rtx` (TensorRT-RTX,
 # 0.3 GB) those that build engines.
 EXTRAS ?= local,openvino,dev
+# One per choice of them, or what is added to them would not be installed.
+TESTED := $(VENV)/.tested-$(EXTRAS)
 # Debian's names of the camera that the tests read from, of a Redis that can do TLS, and of a compiler that the kernels
 # for GPUs are tried with on a CPU.
 TEST_SERVICES := python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base \
@@ -26,29 +28,33 @@ install: $(VENV)/.installed ## the set-up alone: packages into .venv, Kafka into
 demo: $(VENV)/.installed ## everything on this machine, live: SOURCE=clip.mp4,rtsp://camera/live MODEL=detector.onnx
 	@$(BIN)/streamer demo "$(SOURCE)" $(if $(MODEL),--model "$(MODEL)")
 
-test: $(VENV)/.tested lint ## the set-up, then every test; TESTS=tests/unit for some of them
+test: $(TESTED) lint ## the set-up, then every test; TESTS=tests/unit for some of them
 	@/usr/bin/python3 -c "import gi; gi.require_version('GstRtspServer', '1.0')" 2>/dev/null \
 		|| echo "no RTSP server for the tests, those are skipped: 'make services' installs one (Debian, as root)"
-	@$(BIN)/python -c "import torch" 2>/dev/null \
-		|| echo "no PyTorch for the tests, those of training are skipped: make test EXTRAS=$(EXTRAS),train,rtx"
+	@lacks=; \
+	$(BIN)/python -c "import torch, matplotlib, onnx, pycocotools" >/dev/null 2>&1 \
+		|| { lacks=$$lacks,train; echo "no PyTorch or what goes with it, so tests of training are skipped"; }; \
+	$(BIN)/python -c "import tensorrt_rtx_bindings, cuda.bindings, nvidia.nvimgcodec, pynvml, fsspec" >/dev/null 2>&1 \
+		|| { lacks=$$lacks,rtx; echo "no TensorRT-RTX or what goes with it, so tests that build engines are skipped"; }; \
+	test -z "$$lacks" || echo "to run them too: make test EXTRAS=$(EXTRAS)$$lacks"
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
 
-lint: $(VENV)/.tested ## style and types
+lint: $(TESTED) ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fuzz: $(VENV)/.tested ## what reads bytes from outside, given bytes that are nearly right: MINUTES=10
+fuzz: $(TESTED) ## what reads bytes from outside, given bytes that are nearly right: MINUTES=10
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10)
 
-bench: $(VENV)/.tested ## what the service costs over the plainest loop: CLIP=clip.mp4 MODEL=detector.onnx
+bench: $(TESTED) ## what the service costs over the plainest loop: CLIP=clip.mp4 MODEL=detector.onnx
 	@test -n "$(CLIP)" -a -n "$(MODEL)" || { echo "which clip and detector? make bench CLIP=clip.mp4 MODEL=detector.onnx"; exit 2; }
 	$(BIN)/python -m tests.bench --clip "$(CLIP)" --model "$(MODEL)"
 
-chaos: $(VENV)/.tested ## kill -9 and SIGSTOP at random: FAULTS=100; all that can break: MINUTES=30; into build/chaos.json: SEED=1
+chaos: $(TESTED) ## kill -9 and SIGSTOP at random: FAULTS=100; all that can break: MINUTES=30; into build/chaos.json: SEED=1
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FAULTS),--faults $(FAULTS))
 
-soak: $(VENV)/.tested ## many streams and faults for long: does anything grow? into build/soak.json: MINUTES=60
+soak: $(TESTED) ## many streams and faults for long: does anything grow? into build/soak.json: MINUTES=60
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)
 
 test-gpu: $(VENV)/.gpu ## what only a machine with an NVIDIA GPU can test
@@ -80,10 +86,10 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 	$(BIN)/streamer up --fetch
 	@touch $@
 
-$(VENV)/.tested: $(VENV)/.installed
+$(TESTED): $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
-$(VENV)/.gpu: $(VENV)/.tested
+$(VENV)/.gpu: $(TESTED)
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[local,gpu,dev]'
 	@touch $@
