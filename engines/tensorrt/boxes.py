@@ -24,6 +24,7 @@ class Task:
     """What a network is asked for: which picture goes in how, which boxes come out.
 
     levels: thresholds that a picture may choose from; see postprocess.threshold_table.
+    nv12: whether pictures are in NV12; else they are RGB, as all that workers decode.
     """
 
     model: ModelInfo
