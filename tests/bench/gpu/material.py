@@ -6,7 +6,7 @@ labelled/val.json, labelled/images   a data set in COCO's format
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,10 @@ from engines.tensorrt.detector import GpuDetector, on_gpu
 from engines.training.dataset import Dataset, read_dataset
 from streamer.errors import UsageError
 from streamer.settings import DetectSettings
+
+BY_GPU = "all decoded by the GPU"  # else figures "from JPEG" are libjpeg-turbo's
+# Takes figures of a part that isn't done yet, so that they aren't lost if it is cut off.
+Note = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
