@@ -58,7 +58,7 @@ soak: $(TESTED) ## many streams and faults for long: does anything grow? into bu
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) --seed $(or $(SEED),1)
 
 test-gpu: $(VENV)/.gpu ## what only a machine with an NVIDIA GPU can test
-	STREAMER_TEST_GPU=1 $(BIN)/pytest tests/gpu tests/kernels tests/tensorrt
+	REQUIRE_GPU=1 $(BIN)/pytest -W default tests/gpu tests/kernels tests/tensorrt
 
 bench-gpu: $(VENV)/.gpu ## TensorRT measured, into build/bench-gpu.json, on drawn streets or MATERIAL=folder (tests/gpu/material.py)
 	@test -n "$(MATERIAL)" -o -e build/gpu-material/labelled/val.json || $(BIN)/python -m tests.gpu.material build/gpu-material

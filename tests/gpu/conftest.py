@@ -9,7 +9,7 @@ from engines.tensorrt.device import Device, open_device
 from engines.tensorrt.library import Library, open_library
 from streamer.errors import StreamerError
 
-REQUIRED = "STREAMER_TEST_GPU"
+REQUIRED = "REQUIRE_GPU"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,5 +45,5 @@ def tensorrt() -> Library:
 
 @pytest.fixture(scope="session", autouse=True)
 def _engines_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A cache that holds nothing yet."""
-    os.environ["STREAMER_TENSORRT__CACHE"] = str(tmp_path_factory.mktemp("engines"))
+    """A cache that holds nothing yet; one that is set keeps them, for measurements of the same models."""
+    os.environ.setdefault("STREAMER_TENSORRT__CACHE", str(tmp_path_factory.mktemp("engines")))

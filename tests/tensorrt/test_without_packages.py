@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from streamer.settings import load
+
 ROOT = Path(__file__).parents[2]
 # The packages that such machines were seen to have, of those that matter here.
 THERE = {
@@ -58,3 +62,25 @@ def test_everything_that_is_run_there_is_collected() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "test_gpu_bench.py::" in done.stdout
     assert "gpu/test_runtime.py::" in done.stdout
+
+
+@pytest.mark.parametrize("file", ["Makefile", "tests/gpu/machine.sh"])
+def test_all_that_is_set_there_is_a_setting(file: str) -> None:
+    """A name that is none would end whatever reads settings."""
+    words = (ROOT / file).read_text(encoding="utf-8")
+    load(environ=dict.fromkeys(re.findall(r"\bSTREAMER_\w+", words), "x"))
+
+
+@pytest.mark.parametrize("file", ["Makefile", "tests/gpu/machine.sh"])
+def test_a_warning_of_a_package_there_fails_no_test(file: str, tmp_path: Path) -> None:
+    """Other versions than here warn of other things, and nobody can mend that there."""
+    words = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in words.splitlines() if "pytest" in line and "REQUIRE_GPU" in line]
+    assert lines
+    (tmp_path / "test_it.py").write_text("import warnings\ndef test(): warnings.warn('old', DeprecationWarning)\n")
+    for line in lines:
+        flags = ["-W", "default"] if " -W default " in line else []
+        config = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path), "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", *config, *flags, str(tmp_path / "test_it.py")]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False)
+        assert done.returncode == 0, done.stdout
