@@ -29,6 +29,12 @@ def signatures(source: str) -> dict[str, object]:
     }
 
 
+def documented(words: str | None) -> list[str]:
+    """The names of a function's arguments, off what the built pycuda says of it; empty if it names none."""
+    named = re.findall(r"\(\w+\)(\w+)", (words or "").strip().partition("\n")[0])
+    return [] if named and re.fullmatch(r"arg\d+", named[0]) else named
+
+
 def _statement(source: str, start: str) -> str:
     """From `start` to the end of the C++ statement."""
     at = source.index(start)

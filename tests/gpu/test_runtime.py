@@ -17,8 +17,9 @@ from engines.tensorrt.errors import DeviceError, OutOfDeviceMemoryError
 from engines.tensorrt.library import Library
 from engines.tensorrt.network import load_network
 from streamer.settings import DetectSettings
-from tests.fakes.pycuda_signatures import RECORD
+from tests.fakes.pycuda_signatures import RECORD, documented
 from tests.on_gpu import detect_jpegs, free_memory
+from tests.tensorrt.test_fakes import simulated
 from tests.tensorrt.test_gpu_detector import CAT, DOG, FRAMES, NAMES, SAME_CAT, by_cpu
 from tests.unit.networks import constant_network, rows
 
@@ -40,11 +41,11 @@ def test_pycuda_is_as_recorded() -> None:
     import pycuda.driver as driver
 
     recorded = json.loads(RECORD.read_text(encoding="utf-8"))
-    for name in (*recorded["functions"], *recorded["errors"]):
-        assert hasattr(driver, name), name
-    for kind, members in recorded["classes"].items():
-        needed = {"push", "pop", "synchronize", "handle", "record", "free", "get_function", "retain_primary_context"}
-        assert all(hasattr(getattr(driver, kind), member) for member in needed & set(members)), kind
+    for name, arguments in recorded["functions"].items():
+        assert documented(getattr(driver, name).__doc__) == arguments, name
+    assert all(hasattr(driver, name) for name in recorded["errors"])
+    for kind in recorded["classes"]:
+        assert simulated(kind) <= set(dir(getattr(driver, kind))), kind
 
 
 def test_the_context_is_the_primary_one(device: Device) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from engines.tensorrt.library import MODULES
 from tests.conftest import need
 from tests.fakes import gpu as fake
 from tests.fakes.nvimgcodec import nvimgcodec
 from tests.fakes.nvml import Nvml, pynvml
-from tests.fakes.pycuda_signatures import RECORD
+from tests.fakes.pycuda_signatures import RECORD, documented
 from tests.fakes.tensorrt import tensorrt
 
 PYCUDA = json.loads(RECORD.read_text(encoding="utf-8"))
@@ -28,6 +29,13 @@ def public(kind: type) -> dict[str, Any]:
     return {name: value for name, value in vars(kind).items() if not name.startswith("_") and name not in INNER}
 
 
+def simulated(name: str) -> set[str]:
+    """What the simulated class of pycuda offers."""
+    if name == "Context":
+        return {"pop", *public(fake.Context)}
+    return set(public(CLASSES.get(name) or getattr(DRIVER, name)))
+
+
 def arguments(function: Any) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name != "self"]
 
@@ -40,11 +48,23 @@ def test_functions_of_pycuda(name: str) -> None:
 
 @pytest.mark.parametrize("name", PYCUDA["classes"])
 def test_classes_of_pycuda(name: str) -> None:
-    kind = CLASSES.get(name) or getattr(DRIVER, name)
-    if name == "Context":
-        assert {"pop", *public(fake.Context)} <= set(PYCUDA["classes"][name])
-    else:
-        assert set(public(kind)) <= set(PYCUDA["classes"][name])
+    assert simulated(name) <= set(PYCUDA["classes"][name])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            "\nmemset_d8_async( (object)dest, (int)data, (int)size [, (object)stream=None]) -> None :\n\n    C++ ...",
+            ["dest", "data", "size", "stream"],
+        ),
+        ("\nmem_alloc( (int)arg1) -> DeviceAllocation :\n\n    C++ signature :\n        (unsigned long)size", []),
+        ("\nmem_get_info() -> tuple :\n", []),
+        (None, []),
+    ],
+)
+def test_a_built_pycuda_names_its_arguments(words: str | None, expected: list[str]) -> None:
+    assert documented(words) == expected
 
 
 def test_everything_of_pycuda_that_is_simulated_is_recorded() -> None:
@@ -76,11 +96,19 @@ def test_cuda_bindings(real_bindings: ModuleType) -> None:
     assert callable(real_bindings.CUstream)
 
 
-@pytest.fixture(scope="module")
-def real_tensorrt() -> ModuleType:
-    """TensorRT-RTX: the same calls as TensorRT, and it can be installed on a machine without a GPU."""
-    need(importlib.util.find_spec("tensorrt_rtx_bindings") is not None, "tensorrt_rtx_cu13_bindings")
-    return importlib.import_module("tensorrt_rtx_bindings")
+# TensorRT-RTX has the same calls as TensorRT, and can be installed on a machine without a GPU.
+RTX = "tensorrt_rtx_bindings"
+# All that are there, so that on a machine with TensorRT itself the simulated one is held to that.
+TENSORRTS = [name for name in MODULES if importlib.util.find_spec(name)]
+if importlib.util.find_spec(RTX) or not TENSORRTS:
+    TENSORRTS.append(RTX)
+
+
+@pytest.fixture(scope="module", params=TENSORRTS)
+def real_tensorrt(request: pytest.FixtureRequest) -> ModuleType:
+    """Each of them."""
+    need(importlib.util.find_spec(request.param) is not None, request.param)
+    return importlib.import_module(request.param)
 
 
 @pytest.mark.parametrize(
