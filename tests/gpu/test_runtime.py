@@ -1,6 +1,7 @@
 """TensorRT, pycuda and cuda-bindings themselves: what the tests without a GPU take for granted of them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,17 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from engines.detections import Detections
 from engines.detector import Detector, open_detector
 from engines.jpeg_detector import Damaged, Frame
-from engines.tensorrt.detector import on_gpu
+from engines.tensorrt.detector import GpuDetector, on_gpu
 from engines.tensorrt.device import Device
 from engines.tensorrt.engine import TensorRtEngine
 from engines.tensorrt.errors import DeviceError, OutOfDeviceMemoryError
 from engines.tensorrt.library import Library
 from engines.tensorrt.network import load_network
+from producers.street import Street
+from streamer.models import model_path
 from streamer.settings import DetectSettings
 from tests.fakes.pycuda_signatures import RECORD, documented
 from tests.on_gpu import detect_jpegs, free_memory
@@ -88,6 +92,64 @@ def test_from_jpeg_to_boxes(model: Path) -> None:
             np.testing.assert_allclose(one.scores, other.scores, atol=0.03)
             np.testing.assert_array_equal(one.classes, other.classes)
     whole.close()
+
+
+def on_streets(graphs: bool, slots: int = 1) -> GpuDetector:
+    """The shipped model, for up to 32 frames."""
+    settings = DetectSettings(model=str(model_path("street")), engine="tensorrt", batch=max(TURNS))
+    detector = open_detector(settings, threads=1)
+    assert isinstance(detector.engine, TensorRtEngine)
+    detector.engine.graphs = graphs
+    whole = on_gpu(detector, slots)
+    assert whole is not None
+    return whole
+
+
+def bits(found: Sequence[Detections | Damaged]) -> list[tuple[bytes, ...]]:
+    """All that was found, frame by frame."""
+    whole = [one for one in found if not isinstance(one, Damaged)]
+    assert len(whole) == len(found)
+    return [(one.boxes.tobytes(), one.scores.tobytes(), one.classes.tobytes()) for one in whole]
+
+
+TURNS = (1, 32, 7, 32, 1)
+
+
+@pytest.fixture(scope="module")
+def streets() -> list[Frame]:
+    """Different ones, with people and vehicles."""
+    street = Street((1280, 720), seed=3)
+    pictures = [street.draw(5 * number) for number in range(max(TURNS))]
+    return [Frame(simplejpeg.encode_jpeg(picture, 85, "BGR", "420"), 1280, 720) for picture in pictures]
+
+
+@pytest.fixture(scope="module")
+def alone(streets: list[Frame]) -> dict[int, list[tuple[bytes, ...]]]:
+    """Of each size, what a detector finds that has done nothing else, without graphs."""
+    found: dict[int, list[tuple[bytes, ...]]] = {}
+    for size in set(TURNS):
+        detector = on_streets(graphs=False)
+        found[size] = bits(detect_jpegs(detector, streets[:size]))
+        detector.close()
+    assert any(boxes for boxes, *_ in found[max(TURNS)])
+    return found
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+@pytest.mark.parametrize("slots", [1, 2])
+def test_batches_of_all_sizes_in_turn(
+    streets: list[Frame], alone: dict[int, list[tuple[bytes, ...]]], graphs: bool, slots: int
+) -> None:
+    detector = on_streets(graphs, slots)
+    for size in TURNS * 2:
+        assert bits(detect_jpegs(detector, streets[:size])) == alone[size], size
+    assert all(bool(lane.slot.recorded) == graphs for lane in detector.lanes), "recording failed; see the log"
+    detector.close()
+
+
+def test_the_boxes_of_a_frame_are_the_same_in_every_batch(alone: dict[int, list[tuple[bytes, ...]]]) -> None:
+    for size, found in alone.items():
+        assert found == alone[max(TURNS)][:size], size
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (1279, 719), (640, 480), (33, 17)])
