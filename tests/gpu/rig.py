@@ -1,6 +1,6 @@
 """Kernels and small models on a real GPU, called as the tests on the CPU call them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,15 +41,22 @@ class OnGpu:
                 place.free()
 
     def letterbox(
-        self, rows: NDArray[Any], given: list[NDArray[np.uint8]], spec: InputSpec, model: ModelInfo
+        self,
+        rows: NDArray[Any],
+        given: list[NDArray[np.uint8]],
+        spec: InputSpec,
+        model: ModelInfo,
+        chroma: Sequence[NDArray[np.uint8]] = (),
     ) -> NDArray[Any]:
-        """The input tensor of a PICTURE table whose pixels are `given`."""
+        """The input tensor of a PICTURE table whose pixels are `given`: RGB, or NV12 if there is `chroma`."""
         tensor = np.full(spec.shape(len(rows)), np.nan, spec.dtype)
-        with self.taken(tensor, *given) as (stream, target, *places):
-            rows["pixels"][: len(places)] = [int(place) for place in places]
+        name = "letterbox_nv12" if chroma else "letterbox_rgb"
+        with self.taken(tensor, *given, *chroma) as (stream, target, *places):
+            for field, planes in (("pixels", places[: len(given)]), ("chroma", places[len(given) :])):
+                rows[field][: len(planes)] = [int(place) for place in planes]
             argument = np.void(table.input_argument(int(target), spec, model).tobytes())
             with self.taken(rows) as (_, where):
-                kernel = self.device.kernel("letterbox", "letterbox_rgb")
+                kernel = self.device.kernel("letterbox", name)
                 kernel(where, argument, block=(256, 1, 1), grid=table.tiles(spec, len(rows)), stream=stream)
                 stream.synchronize()
         return tensor

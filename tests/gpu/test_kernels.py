@@ -28,6 +28,18 @@ def test_letterbox(device: Device, size: tuple[int, int], colour: Colour, dtype:
     assert len(np.unique(tensor[1])) == 1
 
 
+@pytest.mark.parametrize("colours", table.Colours)
+@pytest.mark.parametrize("size", letterboxes.NV12_SIZES)
+def test_letterbox_of_nv12(device: Device, size: tuple[int, int], colours: table.Colours) -> None:
+    info, rows = letterboxes.model("centre", "RGB", 1.0), np.zeros(1, table.PICTURE)
+    luma, chroma = letterboxes.nv12(*size)
+    table.write_picture(rows, 0, table.Pixels(0, size[0], *size, 0, size[0], colours), size, info.letterbox)
+
+    [tensor] = OnGpu(device).letterbox(rows, [luma], letterboxes.spec(), info, [chroma])
+
+    letterboxes.as_from_rgb(tensor, info, letterboxes.rgb(luma, chroma, colours))
+
+
 @pytest.mark.parametrize("layout", boxes.LAYOUTS)
 @pytest.mark.parametrize("pictures", [1, 32])
 @pytest.mark.parametrize("again", range(3))
