@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from engines.detections import Detections
 from engines.model import Colour
 from engines.tensorrt import pictures as table
 from engines.tensorrt import postprocess as post
@@ -40,6 +41,16 @@ def test_letterbox_of_nv12(device: Device, size: tuple[int, int], colours: table
     letterboxes.as_from_rgb(tensor, info, letterboxes.rgb(luma, chroma, colours))
 
 
+def nearly_same(found: list[Detections], expected: list[Detections]) -> None:
+    """Where exp() rounds otherwise, two boxes may change places, and one may suppress another or not."""
+    for one, other in zip(found, expected, strict=True):
+        alike = one.classes[:, None] == other.classes
+        alike &= np.isclose(one.scores[:, None], other.scores, rtol=1e-5)
+        alike &= np.isclose(one.boxes[:, None], other.boxes, rtol=1e-4, atol=1e-3).all(2)
+        for part in (alike.any(0), alike.any(1)):
+            assert part.mean() > 0.98
+
+
 @pytest.mark.parametrize("layout", boxes.LAYOUTS)
 @pytest.mark.parametrize("pictures", [1, 32])
 @pytest.mark.parametrize("again", range(3))
@@ -52,7 +63,11 @@ def test_boxes(device: Device, layout: str, pictures: int, again: int) -> None:
 
     found = OnGpu(device).boxes(answer, how, selection.thresholds, rows, 0.6, 300)
 
-    boxes.same(found, boxes.on_cpu(answer, head, selection), *boxes.ROUNDED.get(layout, ()))
+    expected = boxes.on_cpu(answer, head, selection)
+    if layout in boxes.ROUNDED:
+        nearly_same(found, expected)
+    else:
+        boxes.same(found, expected)
 
 
 def test_more_candidates_than_compete(device: Device) -> None:
