@@ -2,6 +2,7 @@
 
 import importlib.util
 import subprocess
+import sys
 
 import pytest
 
@@ -38,4 +39,4 @@ def test_a_gpu_that_nvrtc_does_not_know() -> None:
 
 def test_importing_it_needs_no_library() -> None:
     code = "import sys, engines.tensorrt.compile; assert 'cuda' not in sys.modules"
-    subprocess.run(["python", "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
