@@ -48,13 +48,18 @@ class DecodeParams:
 
 
 class Image:
-    """A picture; its rows end in some bytes that belong to nobody."""
+    """A picture; its rows end in some bytes that belong to nobody. Its memory is another one only if it must grow."""
 
     def __init__(self) -> None:
-        self.pixels = np.empty((0, 0, 3), np.uint8)
+        self._memory = np.empty(0, np.uint8)
+        self.pixels = self._memory.reshape(0, 0, 3)
 
     def resize(self, width: int, height: int) -> None:
-        self.pixels = np.full((height, width + 5, 3), 0xCD, np.uint8)[:, :width]
+        size = height * (width + 5) * 3
+        if size > len(self._memory):
+            self._memory = np.empty(size, np.uint8)
+        self._memory[:] = 0xCD
+        self.pixels = self._memory[:size].reshape(height, width + 5, 3)[:, :width]
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
