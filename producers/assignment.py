@@ -138,7 +138,7 @@ class Assignment:
     def assigned(self, partitions: "Iterable[TopicPartition]") -> None:
         """From the group: these are ours now."""
         if self._lease:
-            self._lease.given()
+            self._lease.ask_soon()
         self._came |= set(partitions)
 
     def revoked(self, partitions: "Iterable[TopicPartition]") -> None:

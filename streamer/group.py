@@ -69,26 +69,42 @@ class Lease:
     """Whether a member of a group certainly still has what it was given. From any thread.
 
     A process that was frozen goes on where it stopped, and doesn't know yet that others took its place: what counts is
-    when we asked the last question that the coordinator answered, not when we read the answer.
+    when we asked the last question that the coordinator answered, not when we read the answer. A join is no such
+    question: it may have been answered long before a poll takes in what it gave.
     """
 
     def __init__(self, consumer: "KafkaConsumer") -> None:
-        self._heartbeat = consumer._coordinator.heartbeat  # no public way (kafka-python 3.0.12)
+        coordinator = self._coordinator = consumer._coordinator  # no public way (kafka-python 3.0.12)
         self._asked = -math.inf
+        self._send, coordinator._send_heartbeat_request = coordinator._send_heartbeat_request, self._ask
+        self._reset, coordinator.reset_generation = coordinator.reset_generation, self._lost
 
-    def given(self) -> None:
-        """To be called when the group has given us something."""
-        self._asked = time.monotonic()
+    def ask_soon(self) -> None:
+        """To be called when the group has given us something: the next heartbeat would else be an interval away."""
+        self._coordinator._manager.call_soon(self._coordinator._do_heartbeat)
 
     @property
     def holds(self) -> bool:
-        """Not so either while a question is on its way for the first time after long: ask again in a moment."""
-        sent, answered = self._heartbeat.last_send, self._heartbeat.last_receive
-        if answered >= sent:
-            self._asked = max(self._asked, sent)
-        config = self._heartbeat.config
+        """Not so before the first heartbeat is answered, and not from the moment on in which one is refused."""
+        config = self._coordinator.heartbeat.config
         lasts_s = (config["session_timeout_ms"] - config["heartbeat_interval_ms"]) / 1000
         return bool(time.monotonic() - self._asked < lasts_s)
+
+    async def _ask(self) -> None:
+        from kafka.errors import RebalanceInProgressError
+
+        asked = time.monotonic()
+        try:
+            await self._send()
+        except RebalanceInProgressError:  # said to members only
+            self._asked = asked
+            raise
+        self._asked = asked
+
+    def _lost(self, *args: Any, **named: Any) -> None:
+        """We are not a member any more: a heartbeat, join or commit was refused, or we left."""
+        self._asked = -math.inf
+        self._reset(*args, **named)
 
 
 async def commit_while_revoked(consumer: "KafkaConsumer", offsets: "Offsets", timeout_s: float) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -10,7 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, TopicPartition
+from kafka.protocol.consumer import DEFAULT_GENERATION_ID
 
 from streamer.broker import (
     assign_from_beginning,
@@ -80,6 +82,65 @@ def test_what_the_group_gave_is_ours_until_it_does_not_answer(stack: Addresses, 
         _poll_until(consumer, lambda: lease.holds)
     finally:
         consumer.close()
+
+
+def test_what_was_given_long_before_it_is_taken_in_is_not_ours(settings: Settings) -> None:
+    """Others have it by then: a member that joined and then sends no heartbeats is put out."""
+    topic, given, held = topic_names(settings.kafka).frames, threading.Event(), []
+    kafka = settings.kafka.model_copy(update={"session_timeout_ms": 1000})
+    late, other = (connect_consumer(kafka, group_id=f"{topic}.group") for _ in range(2))
+    lease = Lease(late)
+
+    class Given(ConsumerRebalanceListener):
+        def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+            lease.ask_soon()
+            given.set()
+
+        def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+            pass
+
+    try:
+        late.subscribe([topic], listener=Given())
+        _join_without_taking_in(late)
+        other.subscribe([topic])
+        assert _assigned(other, 4) == 4
+        eventually(lambda: poll_group(late, 0) or given.is_set(), "it takes in what it was given")
+        while late.group_metadata().generation_id != DEFAULT_GENERATION_ID:
+            held.append(lease.holds)
+            time.sleep(0.001)
+        assert not any(held)
+        while not lease.holds:  # a member again
+            poll_group(late, 10)
+            poll_group(other, 10)
+    finally:
+        late.close()
+        other.close()
+
+
+def test_the_first_heartbeat_does_not_wait_for_its_interval(settings: Settings) -> None:
+    topic = topic_names(settings.kafka).frames
+    kafka = settings.kafka.model_copy(update={"session_timeout_ms": 600_000})
+    with closing(connect_consumer(kafka, group_id=f"{topic}.group")) as consumer:
+        lease = Lease(consumer)
+        consumer.subscribe([topic])
+        assert _assigned(consumer, 4) == 4
+        assert not lease.holds
+        lease.ask_soon()
+        eventually(lambda: lease.holds, "it is asked for at once")
+
+
+def _join_without_taking_in(consumer) -> None:
+    """Until the coordinator has answered; the next poll takes in what it gave."""
+    coordinator, deadline = consumer._coordinator, time.monotonic() + 20
+    while True:
+        assert time.monotonic() < deadline
+        join = coordinator._join_task
+        done = join is None or getattr(join, "_join", join).is_done
+        if done and consumer.group_metadata().generation_id != DEFAULT_GENERATION_ID:
+            return
+        if done:  # not begun, or it only told us our name
+            poll_group(consumer, 0)
+        time.sleep(0.001)
 
 
 def _poll_until(consumer, done: Callable[[], bool]) -> None:
