@@ -53,6 +53,11 @@ class Lane:
     Records of a lane reach the log in the order in which they were put; one that could not be acknowledged is
     sent again together with all behind it, so a record may be there twice, never out of order.
 
+    A run is begun only while the stream is certainly `ours`, and its first record goes alone: the rest follows if the
+    stream still is ours once that is acknowledged. We may have been frozen, or without a broker, while another took it
+    over and began a newer run. What comes behind that, no worker looks at; of a run that they saw begin, a gap tells of
+    all the rest, of any other nothing would. Late can be only the one record that Kafka's client had already.
+
     records, record_bytes: put so far. first_offset: of the first one acknowledged, in the lane's partition.
     """
 
@@ -63,10 +68,13 @@ class Lane:
         waits: bool,
         wake: Callable[[], None],
         broken: Callable[[Link, Exception], None],
+        ours: Callable[[], bool],
     ) -> None:
         self.stream, self.partition, self.waits = stream, partition, waits
         self._key = stream.encode()
-        self._wake, self._broken = wake, broken
+        self._wake, self._broken, self._ours = wake, broken, ours
+        # Epochs of the last run that certainly began in time, and of the last record acknowledged.
+        self._begun = self._acknowledged_epoch = -1
         self._changed = threading.Condition()
         self._queue: deque[Record] = deque()
         self._in_flight: deque[Record] = deque()
@@ -134,9 +142,10 @@ class Lane:
             log.warning("frames are dropped: %s", explanation, extra={"stream": self.stream, "reason": reason})
 
     def interrupt(self) -> None:
-        """Ends the waiting of `put`, now and from now on."""
+        """Ends the waiting of `put`, now and from now on, and that of a run's beginning for the stream to be ours."""
         with self._changed:
             self._interrupted = True
+            self._hand_over()
             self._changed.notify_all()
 
     def hold(self, held: bool) -> None:
@@ -223,10 +232,30 @@ class Lane:
         fresh = time.monotonic() - self._in_flight[0].sent_at < STALL_S
         return fresh and self._flying_bytes + self._queue[0].size <= self._share // 2
 
+    def _may_go(self) -> bool:
+        epoch = self._queue[0].header.id.epoch
+        if epoch == self._begun:
+            return True
+        if self._in_flight and self._in_flight[-1].header.id.epoch == epoch:
+            return False  # the first is on its way
+        if not self._ours():
+            if self._interrupted:
+                self._give_up()
+            return False
+        if self._acknowledged_epoch == epoch:
+            self._begun = epoch
+        return True
+
+    def _give_up(self) -> None:
+        """What waits is of a run that will not begin: nobody needs to wait for it."""
+        self._queue.clear()
+        self._queued_bytes = 0
+        self._changed.notify_all()
+
     def _hand_over(self) -> None:
         from kafka.errors import KafkaError
 
-        while self._queue and self._link is not None and self._window_open():
+        while self._queue and self._link is not None and self._may_go() and self._window_open():
             record = self._queue[0]
             record.sent_at = time.monotonic()
             link = self._link
@@ -256,7 +285,7 @@ class Lane:
                 return
             self._in_flight.popleft()
             self._flying_bytes -= record.size
-            self._acknowledged_ms = record.header.captured_ms
+            self._acknowledged_ms, self._acknowledged_epoch = record.header.captured_ms, record.header.id.epoch
             if self.first_offset is None:
                 self.first_offset = metadata.offset
             self._changed.notify_all()

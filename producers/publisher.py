@@ -73,9 +73,13 @@ class Publisher:
         """Where a stream's frames are: what Kafka's default partitioner gives for the key, computed once."""
         return self._partitions[partition_of(stream, len(self._partitions))]
 
-    def lane(self, stream: str, waits: bool) -> Lane:
-        """A stream's way in. waits: its frames can wait (a file), rather than be dropped (a camera)."""
-        lane = Lane(stream, self.partition(stream), waits, self._wake.set, self._report)
+    def lane(self, stream: str, waits: bool, ours: Callable[[], bool] = lambda: True) -> Lane:
+        """A stream's way in.
+
+        waits: its frames can wait (a file), rather than be dropped (a camera).
+        ours: whether the stream certainly is, rather than another process's by now; from any thread, and quickly.
+        """
+        lane = Lane(stream, self.partition(stream), waits, self._wake.set, self._report, ours)
         metrics.OUTSTANDING_BYTES.labels(stream).set_function(lambda: lane.outstanding_bytes)
         metrics.QUEUED.labels(stream).set_function(lambda: lane.queued)
         if waits:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ASK_S = 0.05
 SAME_SOURCE = ("source", "options", "video")
 """What makes pictures other pictures: with another of these the run is over and a new one begins."""
 SAME_OPENING = (*SAME_SOURCE, "fps", "pace", "loop")
@@ -91,7 +90,7 @@ class Runner:
 
     def start(self) -> None:
         """Begins."""
-        self._lane = self._publisher.lane(self.stream, waits=not self._live)
+        self._lane = self._publisher.lane(self.stream, waits=not self._live, ours=self._ours)
         self._lane.stamp(self._start.captured_ms)
         self._thread.start()
 
@@ -190,23 +189,10 @@ class Runner:
                     continue
                 if pacer and not pacer.wait(picture):
                     return
-                if self._id.sequence == 0 and not self._may_begin():
-                    return
                 if made_for is not self._treatment or encoder is None:
                     made_for = self._treatment
                     encoder = Encoder(made_for.definition, made_for.network)
                 self._publish(lane, encoder, picture)
-
-    def _may_begin(self) -> bool:
-        """Waits until a run may begin; False if it never may.
-
-        We may have been frozen since it got its epoch, and whoever has the stream now began a newer one: then ours came
-        behind that, which no worker looks at. Frames of a run that was begun are known by their identity.
-        """
-        while not self._ours():
-            if self._stop.wait(_ASK_S):
-                return False
-        return True
 
     def _publish(self, lane: Lane, encoder: Encoder, picture: Picture) -> None:
         frame_id, captured_ms = self._id, lane.stamp(picture.captured_ms)

@@ -159,7 +159,12 @@ class Serving:
         if start.index:
             extra = {"stream": definition.id}
             log.info("goes on with picture %d of a run that was broken off", start.index, extra=extra)
-        runner = Runner(self._treatment(definition), start, self._publisher, self._settings.produce, live, self._ours)
+
+        def ours() -> bool:
+            # Not that of a runner that isn't waited for any more: from then on another member may have the stream.
+            return self._ours() and self._runners.get(definition.id) is runner
+
+        runner = Runner(self._treatment(definition), start, self._publisher, self._settings.produce, live, ours)
         self._runners[definition.id], self._served[definition.id] = runner, defined
         runner.start()
 

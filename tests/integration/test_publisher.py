@@ -150,6 +150,24 @@ def test_a_broker_outage_loses_nothing_of_a_file(
     assert sequences(settings, "file") == list(range(60))
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["file", "camera"])
+def test_of_a_run_that_began_as_the_stream_went_to_another_at_most_a_frame_comes(
+    settings: Settings, waits: bool
+) -> None:
+    with publishing(Publisher(settings)) as publisher:
+        ours = threading.Event()
+        ours.set()
+        lane = publisher.lane("lost", waits, ours.is_set)
+        with broker_frozen(settings):
+            for sequence in range(5):
+                put(lane, sequence)
+            ours.clear()
+        eventually(lambda: not lane.oldest_s(), "what the client had is acknowledged")
+        lane.interrupt()
+        assert lane.flush(Deadline(20)), "nobody waits for the rest"
+    assert sequences(settings, "lost") == [0]
+
+
 def test_a_live_stream_without_room_drops_its_oldest_frames(settings: Settings) -> None:
     """A broker that stands still, and room for ten frames: the newest ten wait, the hole is before them."""
     tiny = settings.model_copy(

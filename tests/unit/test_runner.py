@@ -1,9 +1,7 @@
 """What a stream's thread does with the pictures of its connections."""
 
 import queue
-import threading
 from collections.abc import Iterator
-from typing import Any
 from unittest.mock import Mock
 
 import av
@@ -39,7 +37,7 @@ class OnePicture:
 class Rig:
     """A stream of a camera that connects again and again; `published`: the frames."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("producers.runner.open_source", lambda *_: OnePicture())
         publisher, self.published = Mock(), queue.SimpleQueue[FrameHeader]()
         lane = publisher.lane.return_value
@@ -47,7 +45,7 @@ class Rig:
         lane.put = lambda header, _: self.published.put(header) or True
         treatment = Treatment(definition("synthetic:", fps=0.001), None)
         quick = quick_settings(reconnect_min_s=0.01, reconnect_max_s=0.02)
-        self.runner = Runner(treatment, start_from(None, True, 1000), publisher, quick, live=True, **options)
+        self.runner = Runner(treatment, start_from(None, True, 1000), publisher, quick, live=True)
 
     def __enter__(self) -> "Rig":
         self.runner.start()
@@ -56,24 +54,6 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self.runner.stop(Deadline(5))
         eventually(lambda: self.runner.over, "it ends")
-
-
-def test_a_run_is_begun_once_the_stream_is_certainly_ours_and_goes_on_whoever_has_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    answers, asked = [False, False, True], threading.Semaphore(0)
-    with Rig(monkeypatch, ours=lambda: asked.release() or answers.pop(0)) as rig:
-        for _ in range(3):
-            assert asked.acquire(timeout=20)
-        assert [rig.published.get(timeout=20).id.sequence for _ in range(3)] == [0, 1, 2]
-    assert answers == []
-
-
-def test_a_run_that_never_was_ours_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = threading.Semaphore(0)
-    with Rig(monkeypatch, ours=lambda: bool(asked.release())) as rig:
-        assert asked.acquire(timeout=20)
-    assert rig.published.empty()
 
 
 def test_each_connection_begins_with_a_picture_however_few_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

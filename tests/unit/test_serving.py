@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
+from typing import cast
 from unittest.mock import Mock
 
 import pytest
@@ -109,6 +110,10 @@ def serving_one(lane: StuckLane, monkeypatch: pytest.MonkeyPatch) -> Serving:
     return serving
 
 
+def publisher_of(serving: Serving) -> Mock:
+    return cast(Mock, serving._publisher)
+
+
 def test_a_stream_is_given_up_before_the_session_ends_whatever_kafka_has_taken(
     lane: StuckLane, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -124,6 +129,20 @@ def test_a_stream_is_given_up_before_the_session_ends_whatever_kafka_has_taken(
     assert "Kafka has not taken its last frames yet" in caplog.text
     lane.taken.set()
     eventually(lambda: runner.over, "they are taken")
+
+
+def test_a_stream_that_was_given_up_is_not_ours_any_more_whoever_else_is(
+    lane: StuckLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames that are still on their way must not begin a run: another has the stream by now."""
+    serving = serving_one(lane, monkeypatch)
+    ours = publisher_of(serving).lane.call_args.kwargs["ours"]
+    assert ours()
+    serving.leave(["test"])
+    assert not ours()
+    serving.apply(WANTED)
+    assert not ours(), "not this runner's"
+    assert publisher_of(serving).lane.call_args.kwargs["ours"]()
 
 
 def test_the_last_frames_of_streams_given_up_are_waited_for_at_the_end(
