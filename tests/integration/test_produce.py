@@ -13,11 +13,12 @@ from urllib.request import urlopen
 import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError
+from kafka.protocol.consumer import FetchRequest
 from kafka.structs import OffsetAndMetadata
 from prometheus_client import REGISTRY
 
 from producers.assignment import Assignment
-from producers.supervisor import Supervisor
+from producers.supervisor import TICK_S, Supervisor
 from streamer.__main__ import main
 from streamer.broker import assign_from_beginning, connect_consumer
 from streamer.catalog import write_definition
@@ -249,6 +250,27 @@ def test_streams_stay_ours_while_their_topic_can_t_be_read(
         eventually(lambda: assignment.poll(100).keys() == {"one", "two"}, "so is the next")
     finally:
         assignment.close()
+
+
+def test_what_comes_from_another_waits_for_no_longer_than_a_look_behind_what_we_have(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind our own fetch, that is, of a topic in which nothing happens: kafka-python sends both by one connection."""
+    waits: list[int] = []
+    encode = FetchRequest.encode
+
+    def seen(self: FetchRequest, *args: object, **named: object) -> bytes:
+        waits.append(self.max_wait_ms)
+        return encode(self, *args, **named)
+
+    monkeypatch.setattr(FetchRequest, "encode", seen)
+    assignment = Assignment(settings.kafka, lambda streams: None)
+    assignment.open()
+    try:
+        eventually(lambda: assignment.poll(100) or waits, "it fetches")
+    finally:
+        assignment.close()
+    assert max(waits) <= TICK_S * 1000
 
 
 def test_changes_apply_while_it_runs_and_to_their_stream_only(
