@@ -143,6 +143,8 @@ def test_a_stream_that_was_given_up_is_not_ours_any_more_whoever_else_is(
     serving.apply(WANTED)
     assert not ours(), "not this runner's"
     assert publisher_of(serving).lane.call_args.kwargs["ours"]()
+    lane.taken.set()
+    serving.stop(Deadline(60))
 
 
 def test_the_last_frames_of_streams_given_up_are_waited_for_at_the_end(
