@@ -7,8 +7,8 @@ of objects that are less than a fifth to be seen neither finding nor missing cou
 given at the settings' own confidence, and at the lowest confidence whose precision is above .95.
 
 Ten seconds lie between two frames, so that they show others: at 2 frames/s 200 frames show 100 people and vehicles,
-again and again (a red light lasts 24 frames), and recall at precision .95 is .80 to .88 by seed; at .1 frames/s they
-show 1000, and it is .84 to .865. The mean of eight seeds is .853 in both.
+again and again (a red light lasts 24 frames), and recall at precision .95 was .80 to .88 by seed; at .1 frames/s they
+show 1000, and it was .84 to .865; the mean of eight seeds was .853 in both (run 5 of docs/training.md, .6 for NMS).
 """
 
 import argparse
