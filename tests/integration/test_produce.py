@@ -107,7 +107,8 @@ def readiness_of(running: Process) -> str:
         with urlopen(f"{address_of(running)}/readyz") as answer:
             return str(answer.read().decode().strip())
     except HTTPError as error:
-        return str(error.read().decode().strip())
+        with error:
+            return str(error.read().decode().strip())
 
 
 def test_a_producer_without_a_stream_is_not_ready_either_while_kafka_does_not_answer(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from kafka.net.selector import NetworkSelector
+from kafka.net.transport import KafkaTCPTransport
 
 from streamer.selector import QuietSelector
 
@@ -49,3 +51,15 @@ def test_a_socket_that_was_closed_while_registered_is_still_known(selector: Quie
     key = selector.register(known, selectors.EVENT_READ)
     known.close()
     assert selector.get_key(known) == key
+
+
+def test_a_client_that_is_closed_with_something_to_send_leaves_no_socket_open() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        network = NetworkSelector(selector=QuietSelector)
+        connection = KafkaTCPTransport(network, near)
+        connection.write(b"a request")
+        connection.close()
+        network.close()
+        assert near.fileno() == -1
