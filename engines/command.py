@@ -67,6 +67,7 @@ def _text(found: "Inspection") -> str:
         "pictures": f"{model.width}x{model.height} {model.colour} 0..{limit}, padding {model.padding}",
         "batch": f"{batch} per inference",
         "head": f"{model.head}: {model.reason}",
+        "objects": f"from a confidence of {model.confidence:g} on",
         "NMS": _nms(found),
         "classes": f"{len(model.classes)} ({named[model.named_by]}): {', '.join(model.classes)}",
         "metadata": ", ".join(key for key in file.metadata) or "none",

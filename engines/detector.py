@@ -207,7 +207,9 @@ def open_detector(settings: DetectSettings, threads: int) -> Detector:
         first = engine.infer(_grey(engine.input, 1 / 255, engine.input.batch))
         sample = Sample(spec.width, spec.height, [output[:1] for output in first], names, file.metadata)
         choice = _head(engine, sample, settings.head)
-        model = describe_model(file, spec, choice.head, choice.reason, settings.padding, settings.iou)
+        model = describe_model(
+            file, spec, choice.head, choice.reason, settings.padding, settings.iou, settings.confidence
+        )
         if isinstance(engine, ByteEngine):
             engine.take_bytes(model.factor)
             engine.infer(_grey(engine.input, model.factor, engine.input.batch))
@@ -245,7 +247,7 @@ def _selection(settings: DetectSettings, model: ModelInfo) -> Selection:
     check_classes(settings, model.path, model.classes)
     wanted = settings.classes or model.classes
     per_class = [
-        settings.class_confidence.get(name, settings.confidence) if name in wanted else np.inf for name in model.classes
+        settings.class_confidence.get(name, model.confidence) if name in wanted else np.inf for name in model.classes
     ]
     low = settings.candidate_confidence
     lower = [min(threshold, low) if np.isfinite(threshold) else np.inf for threshold in per_class]

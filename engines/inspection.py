@@ -44,6 +44,7 @@ class Inspection:
             "batch": self.detector.batch,
             "fixed_batch": self.detector.engine.input.fixed_batch,
             "head": model.head,
+            "confidence": model.confidence,
             "iou": self.detector.iou,
             "head_because": model.reason,
             "classes": list(model.classes),

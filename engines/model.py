@@ -17,6 +17,7 @@ from streamer.errors import ModelError
 
 Colour = Literal["RGB", "BGR"]
 _FACTORS = {"1": 1 / 255, "255": 1.0}
+_CONFIDENCE = 0.25
 _IOU = 0.6  # YOLOX's and YOLOv5's own tools take .45 to .65, Ultralytics' .7
 
 
@@ -31,6 +32,7 @@ class ModelInfo:
     colour: order of the channels that it wants.
     factor: what a channel value (0 to 255) is multiplied by.
     iou: overlap beyond which boxes of one class are one, for heads that don't decide that themselves.
+    confidence: least score of an object, but for classes that have another.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class ModelInfo:
     factor: float
     named_by: Literal["file", "COCO", "number"]
     iou: float = _IOU
+    confidence: float = _CONFIDENCE
 
     @property
     def letterbox(self) -> Letterbox:
@@ -107,9 +110,15 @@ def class_names(file: OnnxFile) -> tuple[str, ...]:
 
 
 def describe_model(
-    file: OnnxFile, spec: InputSpec, head: Head, reason: str, padding: str = "auto", iou: float | None = None
+    file: OnnxFile,
+    spec: InputSpec,
+    head: Head,
+    reason: str,
+    padding: str = "auto",
+    iou: float | None = None,
+    confidence: float | None = None,
 ) -> ModelInfo:
-    """All of it. padding, iou: over what the file and its head want, unless "auto" and None.
+    """All of it. padding, iou, confidence: over what the file and its head want, unless "auto" and None.
 
     Raises:
         ModelError: the metadata contradict the outputs, or can't be read.
@@ -136,14 +145,15 @@ def describe_model(
         cast(Colour, colour),
         _FACTORS[limit] if limit else convention.factor,
         named_by,
-        iou or _iou(file) or _IOU,
+        iou or _share(file, "iou") or _IOU,
+        _CONFIDENCE if (least := _share(file, "confidence") if confidence is None else confidence) is None else least,
     )
 
 
-def _iou(file: OnnxFile) -> float | None:
-    found = _literal(file, "iou", "a number")
+def _share(file: OnnxFile, key: str) -> float | None:
+    found = _literal(file, key, "a number")
     if found is not None and not (isinstance(found, int | float) and 0 < found <= 1):
-        raise ModelError(f"{file.path}: metadata iou is {found!r}, not above 0 and at most 1")
+        raise ModelError(f"{file.path}: metadata {key} is {found!r}, not above 0 and at most 1")
     return found
 
 

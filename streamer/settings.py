@@ -142,7 +142,9 @@ class DetectSettings(_Section):
     padding: Literal["auto", "centre", "top-left"] = Field(
         "auto", description="of the letterbox; auto: as the head wants"
     )
-    confidence: float = Field(0.25, ge=0, le=1)
+    confidence: float | None = Field(
+        None, ge=0, le=1, description="least score of an object; empty: what the model's file says, else 0.25"
+    )
     candidate_confidence: float = Field(
         0.1, ge=0, le=0.4, description="where objects are tracked: boxes from here on continue a track"
     )

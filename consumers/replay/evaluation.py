@@ -101,7 +101,6 @@ def _check(summary: Summary, baseline: Looker) -> None:
 def _content(
     wanted: Wanted, summary: Summary, names: SharedNames, baseline: Looker, candidate: Looker, damaged: int
 ) -> dict[str, Any]:
-    settings = wanted.candidate
     before, after = baseline.to_json(), candidate.to_json()
     notes = [
         f"classes that only {side.name} has, not compared: {few(only)}"
@@ -120,6 +119,6 @@ def _content(
         **summary.to_json(),
         "baseline": {"name": baseline.name, **before, "classes_of_its_own": names.only_baseline},
         "candidate": {"name": candidate.name, **after, "classes_of_its_own": names.only_candidate},
-        "settings": {"overlap": OVERLAP, "confidence": settings.confidence},
+        "settings": {"overlap": OVERLAP},
         "notes": notes,
     }

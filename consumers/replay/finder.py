@@ -58,6 +58,7 @@ class Finder:
             "kind": "model",
             "models": [{"model": model.path.name, "sha256": model.sha256, "frames": self._frames}],
             "engine": f"{engine.name} {engine.version}",
+            "confidence": model.confidence,
             "iou": self._detector.iou,
             "cpu_ms_per_frame": round(self._cpu_s * 1000 / self._frames, 2) if self._frames else None,
         }

@@ -6,11 +6,12 @@ Lin et al., "Microsoft COCO: Common Objects in Context", 2014; computed by pycoc
 import contextlib
 import io
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.detections import Detections, Floats
 from streamer.errors import UsageError
@@ -31,12 +32,16 @@ class ClassScore:
     AP50: at IoU .50 alone. Both are nan where nothing of the class is labelled.
     objects: how many are labelled, crowds not counted.
     precision: float32 (101,), at IoU .50 and a recall of 0, .01 .. 1.
+    confidence, right: float32 (n,) and bool (n,): the score of each box that counts, the most confident first, and
+        whether it is right at IoU .50.
     """
 
     AP: float
     AP50: float
     objects: int
     precision: Floats
+    confidence: Floats
+    right: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +51,14 @@ class Scores:
     AP: float
     AP50: float
     per_class: Mapping[str, ClassScore]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A least score, and the mean over the labelled classes of F1 = 2PR / (P + R) that it gives, at IoU .50."""
+
+    confidence: float
+    F1: float
 
 
 def score(predictions: Sequence[Detections], dataset: "Dataset") -> Scores:
@@ -75,17 +88,52 @@ def score(predictions: Sequence[Detections], dataset: "Dataset") -> Scores:
     precision = judge.eval["precision"][:, :, :, 0, 0]  # (10 overlaps, 101 recalls, classes), -1: not labelled
     objects = [mark["category_id"] for mark in itertools.chain(*labels) if not mark["iscrowd"]]
     per_class = {
-        name: _class_score(precision[:, :, number], objects.count(number)) for number, name in enumerate(names)
+        name: _class_score(
+            precision[:, :, number], objects.count(number), judge.evalImgs[number * len(pictures) :][: len(pictures)]
+        )
+        for number, name in enumerate(names)
     }
     labelled = [each for each in per_class.values() if each.objects]
     return Scores(_mean([each.AP for each in labelled]), _mean([each.AP50 for each in labelled]), per_class)
 
 
-def _class_score(precision: Any, objects: int) -> ClassScore:
-    """precision: float64 (10 overlaps, 101 recalls)."""
+def best_threshold(per_class: Iterable[ClassScore]) -> Threshold | None:
+    """The least score that balances what is missed and what is wrong best; None where nothing right is found."""
+    labelled = [each for each in per_class if each.objects]
+    wanted = np.unique(np.concatenate([np.zeros(0, np.float32), *(each.confidence[each.right] for each in labelled)]))
+    if not len(wanted):
+        return None
+    means = np.mean([_f1(each, wanted) for each in labelled], axis=0)
+    best = int(means.argmax())
+    return Threshold(float(wanted[best]), float(means[best]))
+
+
+def _f1(of_class: ClassScore, wanted: Floats) -> Any:
+    """Of a class at several least scores (n,): float64 (n,)."""
+    boxes = np.searchsorted(-of_class.confidence, -wanted, "right")
+    right = np.concatenate([[0], np.cumsum(of_class.right)])[boxes]
+    return 2 * right / (boxes + of_class.objects)  # 2PR / (P + R), P = right / boxes, R = right / objects
+
+
+def _class_score(precision: Any, objects: int, looked: Sequence[Mapping[str, Any] | None]) -> ClassScore:
+    """precision: float64 (10 overlaps, 101 recalls). looked: pycocotools' `evalImgs` of the class."""
     if not objects:
-        return ClassScore(np.nan, np.nan, 0, np.zeros(precision.shape[1], np.float32))
-    return ClassScore(float(precision.mean()), float(precision[0].mean()), objects, precision[0].astype(np.float32))
+        nothing = np.zeros(0, np.float32)
+        return ClassScore(np.nan, np.nan, 0, np.zeros(precision.shape[1], np.float32), nothing, nothing > 0)
+    seen = [each for each in looked if each]
+    confidence = np.concatenate([np.zeros(0), *(each["dtScores"] for each in seen)]).astype(np.float32)
+    right = np.concatenate([np.zeros(0), *(each["dtMatches"][0] for each in seen)]) > 0
+    counts = np.concatenate([np.zeros(0), *(each["dtIgnore"][0] for each in seen)]) == 0
+    order = np.argsort(-confidence, kind="stable")
+    order = order[counts[order]]
+    return ClassScore(
+        float(precision.mean()),
+        float(precision[0].mean()),
+        objects,
+        precision[0].astype(np.float32),
+        confidence[order],
+        right[order],
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

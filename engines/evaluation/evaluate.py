@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engines.evaluation.average_precision import ClassScore, pycocotools, score
+from engines.evaluation.average_precision import ClassScore, Threshold, best_threshold, pycocotools, score
 from engines.evaluation.candidate import Candidate
 from engines.evaluation.pixels import pixels
 from engines.training.picture_file import PictureError
@@ -27,6 +27,7 @@ class Evaluation:
     cpu_ms_per_picture: milliseconds from decoded picture to boxes at the service's thresholds: letterbox, network,
         NMS; the median; nan if none was timed.
     model, sha256, engine: what was evaluated, and in what.
+    threshold: the least score that balances misses and wrong boxes best, None where nothing is found.
     notes: what one should know of these figures, a line each.
     """
 
@@ -38,6 +39,7 @@ class Evaluation:
     model: str
     sha256: str
     engine: str
+    threshold: Threshold | None
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -53,6 +55,8 @@ class Evaluation:
                 name: {"AP": _figure(each.AP), "AP50": _figure(each.AP50), "objects": each.objects}
                 for name, each in self.per_class.items()
             },
+            "F1": self.threshold and _figure(self.threshold.F1),
+            "confidence": self.threshold and _figure(self.threshold.confidence),
             "cpu_ms_per_picture": _figure(self.cpu_ms_per_picture),
             "notes": list(self.notes),
         }
@@ -108,6 +112,7 @@ def _evaluation(candidate: Candidate, dataset: "Dataset", damaged: Sequence[str]
         str(model.path),
         model.sha256,
         f"{engine.name} {engine.version}",
+        best_threshold(scores.per_class.values()),
         (*candidate.shared.notes, *damaged),
     )
 

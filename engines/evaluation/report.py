@@ -19,7 +19,7 @@ def table(found: Sequence[Evaluation]) -> str:
         figures = [(one.per_class[name].AP50, one.per_class[name].AP) for one in found]
         lines.append(f"{name:<16}{each.objects:>8}" + _figures(figures))
     lines.append(f"{'mean':<16}{objects:>8}" + _figures([(each.AP50, each.AP) for each in found]))
-    return "\n".join([*lines, "", _cost(found)])
+    return "\n".join([*lines, "", *_thresholds(found), _cost(found)])
 
 
 def to_json(found: Sequence[Evaluation], dataset: str, split: str, threads: int) -> bytes:
@@ -52,6 +52,14 @@ def _figures(figures: Sequence[tuple[float, float]]) -> str:
 
 def _cell(value: float, sign: str = "") -> str:
     return "-" if np.isnan(value) else f"{value:{sign}.3f}"
+
+
+def _thresholds(found: Sequence[Evaluation]) -> list[str]:
+    return [
+        f"{_letter(number, found)}best F1 {each.threshold.F1:.3f}, at a confidence of {each.threshold.confidence:.2f}"
+        for number, each in enumerate(found)
+        if each.threshold
+    ]
 
 
 def _cost(found: Sequence[Evaluation]) -> str:

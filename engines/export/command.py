@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamer.commands.parser import number
 from streamer.models import model_path
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of the weights, for the metadata (default: as an ONNX file says, or not stated)",
     )
+    parser.add_argument(
+        "--confidence",
+        type=number(0.001, 1),
+        metavar="P",
+        help="least score of an object, for the metadata: what a worker takes that is told none (default: as an ONNX "
+        "file says, or not stated: 0.25)",
+    )
     checkpoint = parser.add_argument_group("from a checkpoint")
     checkpoint.add_argument(
         "--size", type=_size, metavar="N|WxH",
@@ -68,9 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     from engines.evaluation.subset import at_most
     from engines.export.export import write
     from engines.export.measuring import measured
+    from engines.export.sources import state
 
     model = _source(arguments)
     _check_task(arguments, model)
+    state(model, license=arguments.license, confidence=arguments.confidence)
     test = _test(arguments)
     if test and arguments.limit:
         test = at_most(test, arguments.limit)
@@ -116,6 +126,8 @@ def _check_task(arguments: argparse.Namespace, model: Any) -> None:
     classifier = _is_classifier(model)
     if classifier and arguments.precision == "int8":
         raise UsageError(f"int8 is for detectors, and {arguments.model} is a classifier; fp16 is for both")
+    if classifier and arguments.confidence is not None:
+        raise UsageError(f"--confidence is for detectors, and {arguments.model} is a classifier")
     if classifier and arguments.measure:
         raise UsageError("--measure is for detectors; `streamer evaluate` measures a classifier")
     if arguments.precision == "int8" and not arguments.calibrate:
@@ -143,10 +155,11 @@ def _is_onnx(path: Path) -> bool:
 
 def _find_weights(arguments: argparse.Namespace) -> None:
     """Puts the shipped detector's weights in the place of its file where another shape than the file's is wanted."""
-    from engines.models import LICENSE, STREET, STREET_WEIGHTS
+    from engines.models import CONFIDENCE, LICENSE, STREET, STREET_WEIGHTS
 
     if arguments.model == STREET and _is_reshaped(arguments):
         arguments.model, arguments.license = STREET_WEIGHTS, arguments.license or LICENSE
+        arguments.confidence = arguments.confidence or CONFIDENCE
 
 
 def _is_reshaped(arguments: argparse.Namespace) -> bool:
@@ -157,8 +170,8 @@ def _source(arguments: argparse.Namespace) -> Any:
     from engines.export.sources import Shape, from_checkpoint, from_onnx
 
     if _is_onnx(arguments.model):
-        return from_onnx(arguments.model, arguments.license)
-    return from_checkpoint(arguments.model, Shape(arguments.size, arguments.batch, arguments.license or "not stated"))
+        return from_onnx(arguments.model)
+    return from_checkpoint(arguments.model, Shape(arguments.size, arguments.batch))
 
 
 def _changed(arguments: argparse.Namespace, model: Any, test: "Dataset | None") -> Any:

@@ -20,12 +20,11 @@ class Shape:
     """What is open in a checkpoint.
 
     size: width and height of the input in pixels, None: the square that it was trained for. batch: pictures per
-    inference, 0: any number. license_name: of the weights, as it is written into the file.
+    inference, 0: any number.
     """
 
     size: tuple[int, int] | None = None
     batch: int = 1
-    license_name: str = "not stated"
 
 
 def from_checkpoint(path: Path, shape: Shape) -> Any:
@@ -51,7 +50,7 @@ def _detector(path: Path, shape: Shape) -> Any:
 
     checkpoint = load_checkpoint(path)
     size = _size(shape, checkpoint.size)
-    properties = metadata(checkpoint.names, size, shape.batch, shape.license_name, iou=IOU)
+    properties = metadata(checkpoint.names, size, shape.batch, iou=IOU)
     return detector_model(checkpoint.network(), len(checkpoint.names), size, shape.batch, properties)
 
 
@@ -62,7 +61,7 @@ def _classifier(path: Path, shape: Shape) -> Any:
 
     checkpoint = load_classifier(path)
     size = _size(shape, checkpoint.size)
-    properties = metadata(checkpoint.names, size, shape.batch, shape.license_name, "classify")
+    properties = metadata(checkpoint.names, size, shape.batch, "classify")
     return classifier_model(checkpoint.network(), len(checkpoint.names), size, shape.batch, properties)
 
 
@@ -74,8 +73,8 @@ def _size(shape: Shape, trained: int) -> tuple[int, int]:
     return size
 
 
-def from_onnx(path: Path, license_name: str | None = None) -> Any:
-    """The model in an ONNX file, float32. license_name: of the weights; None: as the file says.
+def from_onnx(path: Path) -> Any:
+    """The model in an ONNX file, float32.
 
     Raises:
         ModelError: it can't be read, or isn't in float32.
@@ -83,8 +82,10 @@ def from_onnx(path: Path, license_name: str | None = None) -> Any:
     precision = read_onnx(path).precision
     if precision != "fp32":
         raise ModelError(f"{path}: it is in {precision} already; start from the file in fp32")
-    model = load_model(path)
-    if license_name:
-        properties = {each.key: each.value for each in model.metadata_props}
-        helper.set_model_props(model, {**properties, "license": license_name})
-    return model
+    return load_model(path)
+
+
+def state(model: Any, **said: str | float | None) -> None:
+    """Writes what is not None into a model's metadata, over what they say."""
+    properties = {each.key: each.value for each in model.metadata_props}
+    helper.set_model_props(model, properties | {key: str(value) for key, value in said.items() if value is not None})

@@ -8,3 +8,5 @@ STREET_INT8 = _FOLDER / "street_int8.onnx"
 STREET_WEIGHTS = _FOLDER / "street.pt"
 """What `streamer train --init street` starts from, and `streamer export street --size N`."""
 LICENSE = "CC-BY-4.0"
+CONFIDENCE = 0.4
+"""From which most of their boxes in pictures of cameras are right; see README.md."""

@@ -170,9 +170,10 @@ def verify(
         raise UsageError(f"no JPEG or PNG files in {', '.join(map(str, pictures))}")
     # The engine first: where it can't be, nobody waits for the other one.
     finder = _whole if whole else _Pictures
-    opened = [finder(open_detector(settings.model_copy(update={"engine": name}), 1)) for name in (engine, reference)]
+    detectors = [open_detector(settings.model_copy(update={"engine": name}), 1) for name in (engine, reference)]
+    opened = [finder(detector) for detector in detectors]
     try:
-        found = tuple(_compared(file, opened[0], opened[1], settings.confidence) for file in files)
+        found = tuple(_compared(file, opened[0], opened[1], detectors[0].model.confidence) for file in files)
         names = [f"{one.engine.name} {one.engine.version}{_way(one)}" for one in opened]
     finally:
         for one in opened:

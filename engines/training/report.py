@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 
 from engines.detections import Detections
-from engines.evaluation.average_precision import Scores
+from engines.evaluation.average_precision import Scores, best_threshold
 from engines.training.dataset import Dataset
 from engines.training.misses import CONFIDENCE, Misses, draw, worst
 from engines.training.picture_file import PictureError
@@ -73,6 +73,8 @@ def _table(scores: Scores) -> str:
     rows = [(name, each.objects, each.AP50, each.AP) for name, each in scores.per_class.items()]
     rows.append(("all", sum(each.objects for each in scores.per_class.values()), scores.AP50, scores.AP))
     lines = [f"| {name} | {objects} | {_figure(ap50)} | {_figure(ap)} |" for name, objects, ap50, ap in rows]
+    if best := best_threshold(scores.per_class.values()):
+        lines += ["", f"F1 is best, {best.F1:.3f}, from a confidence of {best.confidence:.2f} on."]
     return "\n".join(["| class | objects | AP50 | AP |", "|---|--:|--:|--:|", *lines])
 
 

@@ -11,7 +11,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", metavar="NAME", help="onnxruntime (default), openvino or an installed one")
     parser.add_argument("--head", metavar="NAME", help="output layout, if it is not found out from the file")
     parser.add_argument("--padding", choices=("auto", "centre", "top-left"), help="of the letterbox")
-    parser.add_argument("--confidence", type=float, metavar="P", help="least score of an object (default: 0.25)")
+    parser.add_argument(
+        "--confidence", type=float, metavar="P", help="least score of an object (default: the file's, else 0.25)"
+    )
     parser.add_argument(
         "--iou", type=float, metavar="R", help="overlap from which two boxes are one (default: the file's, else 0.6)"
     )

@@ -65,9 +65,10 @@ def test_answers_as_the_network(
 
 
 def test_says_what_ultralytics_files_say(checkpoint: Path, tmp_path: Path) -> None:
-    assert export(checkpoint, tmp_path / "m.onnx", "--license", "CC-BY-4.0") == 0
+    assert export(checkpoint, tmp_path / "m.onnx", "--license", "CC-BY-4.0", "--confidence", "0.4") == 0
     said = read_onnx(tmp_path / "m.onnx").metadata
     assert float(said["iou"]) == IOU
+    assert float(said["confidence"]) == 0.4
     assert said.keys() >= {"description", "author", "date", "version", "license", "docs", "channels"}
     assert {key: said[key] for key in ("stride", "task", "batch", "license")} == {
         "stride": "32",

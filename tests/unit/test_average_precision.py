@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engines.detections import Detections
-from engines.evaluation.average_precision import MAX_OBJECTS, ClassScore, Scores, score
+from engines.evaluation.average_precision import MAX_OBJECTS, ClassScore, Scores, best_threshold, score
 from engines.training.dataset import Dataset, Picture
 from engines.training.picture_file import PictureFile
 
@@ -65,6 +65,36 @@ def test_precision_of_two_objects(predictions: list[Found], ap50: float, ap: flo
     person = scored([picture([(0, A), (0, B)])], [found(*predictions)]).per_class["person"]
     assert figures(person) == pytest.approx((ap50, ap), abs=1e-3)
     assert person.objects == 2
+
+
+@pytest.mark.parametrize(
+    ("predictions", "confidence", "f1"),
+    [
+        ([(0, A, 0.9), (0, B, 0.5), (0, FAR, 0.25)], 0.5, 1),
+        ([(0, A, 0.9), (0, FAR, 0.6), (0, B, 0.5)], 0.5, 4 / 5),
+        ([(0, A, 0.9), *[(0, FAR, 0.6)] * 8, (0, B, 0.5)], 0.9, 2 / 3),
+    ],
+)
+def test_the_best_threshold_balances_what_is_missed_and_what_is_wrong(
+    predictions: list[Found], confidence: float, f1: float
+) -> None:
+    best = best_threshold(scored([picture([(0, A), (0, B)])], [found(*predictions)]).per_class.values())
+    assert best
+    assert (best.confidence, best.F1) == pytest.approx((confidence, f1))
+
+
+def test_the_best_threshold_is_one_for_all_classes_that_are_labelled() -> None:
+    """At .3 the car is found, and the five people that are none count."""
+    seen = found((0, A, 0.9), (1, B, 0.3), *[(0, FAR, 0.4)] * 5, (2, FAR, 0.9))
+    best = best_threshold(scored([picture([(0, A), (1, B)])], [seen]).per_class.values())
+    assert best
+    assert (best.confidence, best.F1) == pytest.approx((0.3, (2 / 7 + 1) / 2))
+    # What lies in a crowd is neither right nor wrong.
+    crowd = scored([picture([(0, A), (0, FAR)], [False, True])], [found((0, A, 0.3), *[(0, FAR, 0.4)] * 5)])
+    best = best_threshold(crowd.per_class.values())
+    assert best
+    assert (best.confidence, best.F1) == pytest.approx((0.3, 1))
+    assert best_threshold(scored([picture([(0, A)])], [found((0, FAR, 0.9))]).per_class.values()) is None
 
 
 def test_means_are_over_the_classes_that_are_labelled() -> None:

@@ -79,6 +79,27 @@ def test_what_is_one_object_is_said_by_the_settings_or_the_file(
     assert len(result) == cats
 
 
+@pytest.mark.parametrize(
+    ("file", "settings", "found"),
+    [
+        (None, {}, [0.9, 0.3]),
+        ("0.4", {}, [0.9]),
+        ("0.4", {"confidence": 0.2}, [0.9, 0.3, 0.22]),
+        ("0.4", {"confidence": 0.0}, [0.9, 0.3, 0.22]),
+        ("0.95", {"class_confidence": {"dog": 0.3}}, [0.3]),
+    ],
+)
+def test_the_least_score_is_said_by_the_settings_or_the_file(
+    tmp_path: Path, file: str | None, settings: dict[str, Any], found: list[float]
+) -> None:
+    metadata = {**NAMES, **({"confidence": file} if file else {})}
+    faint = (16, 16, 8, 8, 0.22, 0)
+    path = constant_network(tmp_path / "m.onnx", v8(CAT, SMALL_DOG, faint), metadata=metadata)
+    detector = open_detector(DetectSettings(model=str(path), **settings), threads=1)
+    [result] = detector.detect_pictures([picture()])
+    assert result.scores.round(2).tolist() == pytest.approx(found)
+
+
 @pytest.mark.parametrize(("agnostic", "classes"), [(False, [0, 1, 0]), (True, [0])])
 def test_end_to_end_networks_decide_what_overlaps_unless_classes_shall_compete(
     tmp_path: Path, agnostic: bool, classes: list[int]
@@ -239,6 +260,7 @@ def test_the_file_may_say_how_it_wants_pictures(tmp_path: Path) -> None:
         (v8(CAT), (1, 3, 64, 64), {"names": "7"}, {}, "metadata names is not a list"),
         (v8(CAT), (1, 3, 64, 64), {"colour": "YUV"}, {}, "metadata colour is 'YUV', not one of RGB, BGR"),
         (v8(CAT), (1, 3, 64, 64), {"iou": "1.5"}, {}, "metadata iou is 1.5, not above 0 and at most 1"),
+        (v8(CAT), (1, 3, 64, 64), {"confidence": "25"}, {}, "metadata confidence is 25, not above 0 and at most 1"),
         (v8(CAT), (1, 3, 64, 64), {"iou": "half"}, {}, "metadata iou is not a number"),
         (v8(CAT), (1, 3, "h", "w"), {}, {}, "size is open; export it for a fixed one"),
         (v8(CAT), (1, 3, "h", "w"), {"imgsz": "[64]"}, {}, "metadata imgsz is"),

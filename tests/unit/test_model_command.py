@@ -47,6 +47,7 @@ def test_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said["classes"] == ["cat", "dog"]
     assert said["picture"] == {"width": 64, "height": 64, "colour": "RGB", "range": [0, 1], "padding": "top-left"}
     assert said["iou"] == 0.6
+    assert said["confidence"] == 0.25
     assert (said["head"], said["head_because"]) == ("yolov8", "the settings say so")
     assert said["inputs"] == [{"name": "images", "dtype": "float32", "shape": ["n", 3, 64, 64]}]
     assert said["cpu_ms_per_picture"] >= 0

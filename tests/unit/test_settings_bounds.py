@@ -77,7 +77,7 @@ def test_what_is_shown_as_empty_can_be_written_so(tmp_path: Path) -> None:
 
 def test_a_number_that_may_be_none_has_bounds_and_no_other_may_be_empty() -> None:
     assert refusal("detect", "iou", 0).endswith("should be greater than 0")
-    assert refusal("detect", "confidence", "").startswith("settings: detect.confidence")
+    assert refusal("detect", "max_objects", "").startswith("settings: detect.max_objects")
 
 
 def test_the_reference_names_the_kind_of_what_may_be_none() -> None:

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from engines.export.metadata import metadata
-from engines.models import STREET, STREET_INT8, STREET_WEIGHTS
+from engines.models import CONFIDENCE, STREET, STREET_INT8, STREET_WEIGHTS
 from engines.onnx_file import read_onnx
 from streamer.models import model_path
 
@@ -42,6 +42,7 @@ def test_they_say_what_ultralytics_files_say(path: Path) -> None:
     assert said.keys() >= ULTRALYTICS
     assert (said["task"], said["stride"], said["batch"], said["channels"]) == ("detect", "32", "1", "3")
     assert float(said["iou"]) == 0.5
+    assert float(said["confidence"]) == CONFIDENCE
     assert (said["end2end"], said["license"]) == ("False", "CC-BY-4.0")
     assert ast.literal_eval(said["names"]) == dict(enumerate(NAMES))
     assert ast.literal_eval(said["imgsz"]) == list(image.shape[2:])
@@ -66,9 +67,9 @@ def test_they_take_any_number_of_pictures_and_answer_as_yolov8_does(path: Path) 
 
 @pytest.mark.parametrize(("batch", "said"), [(1, 1), (4, 4), (0, 1)])
 def test_metadata_of_an_export(batch: int, said: int) -> None:
-    found = metadata(("a", "b"), (96, 96), batch, "MIT")
+    found = metadata(("a", "b"), (96, 96), batch)
     assert found.keys() == ULTRALYTICS
-    assert (found["batch"], found["license"]) == (str(said), "MIT")
+    assert (found["batch"], found["license"]) == (str(said), "not stated")
     assert ast.literal_eval(found["args"]) == {
         "batch": said,
         "dynamic": False,
