@@ -22,6 +22,7 @@ EXAMPLES = (
     "streamer run clip.mp4 --model yolov8n.onnx --output results.jsonl",
     "streamer run a.mp4 b.mkv clips/ --model yolov8n.onnx --output results.jsonl --workers 2",
     "streamer run clip.mp4 --model yolov8n.onnx --classes person,car --fps 5 | jq .objects",
+    "streamer run clip.mp4 --track --mask '0,0;400,0;400,90;0,90' --output tracks.jsonl",
 )
 # http is not among them: whether it is a file shows when it is open.
 _LIVE = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "tcp", "udp")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from streamer.commands.common import add_settings_option
 from streamer.commands.model_options import NAMES, add_model_options, class_names
 from streamer.commands.parser import whole
+from streamer.commands.stream_options import add_picture_options, treatment
 
 if TYPE_CHECKING:
     from streamer.records.stream import StreamDefinition
@@ -21,10 +22,8 @@ def add_service_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=whole(1), default=1, metavar="N", help="processes that detect (default: 1)")
     parser.add_argument("--pipeline", metavar="NAME", help="name in the records (default: main)")
     add_model_options(parser)
-    parser.add_argument("--fps", type=float, metavar="N", help="take so many frames per second of each source")
-    parser.add_argument("--transport", metavar="SIZE", help="that travels: full (default), network or 640x360")
-    parser.add_argument("--quality", type=int, metavar="Q", help="of the JPEGs, 30 to 100 (default: 90)")
     add_settings_option(parser)
+    add_picture_options(parser.add_argument_group("of each SOURCE"))
 
 
 def service_settings(arguments: argparse.Namespace) -> "Settings":
@@ -50,9 +49,9 @@ def service_settings(arguments: argparse.Namespace) -> "Settings":
 
 
 def stream_definitions(
-    arguments: argparse.Namespace, settings: "Settings", **treatment: Any
+    arguments: argparse.Namespace, settings: "Settings", **delivery: Any
 ) -> "list[StreamDefinition]":
-    """One per source.
+    """One per source. delivery: fields of a definition, over which goes what the arguments say of them.
 
     Raises:
         UsageError: an argument is wrong.
@@ -60,12 +59,9 @@ def stream_definitions(
     from streamer.commands.sources import expand_sources, name_streams, without_secrets
     from streamer.records.stream import StreamDefinition, parse_definition
 
-    for name in ("fps", "transport", "quality"):
-        if getattr(arguments, name) is not None:
-            treatment[name] = getattr(arguments, name)
-    treatment["pipelines"] = (settings.detect.pipeline,)
+    fields = {**delivery, **treatment(arguments), "pipelines": (settings.detect.pipeline,)}
     named = name_streams(expand_sources(arguments.sources))
     return [
-        parse_definition(StreamDefinition, {"id": name, "source": without_secrets(source, name), **treatment})
+        parse_definition(StreamDefinition, {"id": name, "source": without_secrets(source, name), **fields})
         for name, source in named.items()
     ]

@@ -1,4 +1,4 @@
-"""How a stream is treated, as options of `streamer produce SOURCE` and `streamer streams add|set`."""
+"""How a stream is treated, as options: all for `streamer produce SOURCE` and `streams add|set`, some for `run`."""
 
 import argparse
 import re
@@ -11,8 +11,8 @@ _PLAIN = ("fps", "transport", "quality", "rotate", "freshness", "pace", "loop", 
 _NONE = "none"
 
 
-def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
-    """Adds one option per field of a stream's definition."""
+def add_picture_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Adds what is said of a source's pictures, and of who looks at them, however they are delivered."""
     add = parser.add_argument
     add(
         "--fps",
@@ -22,9 +22,6 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
     )
     add("--transport", metavar="SIZE", help="that travels: full (default), network or 640x360")
     add("--quality", type=int, metavar="Q", help="of the JPEGs, 30 to 100 (default: 90)")
-    add("--freshness", metavar="HOW", help="latest (default), bounded:500 (ms), every (default with --pace fast)")
-    add("--pace", choices=("realtime", "fast"), help="files: by their own clock (default), or at full speed")
-    add("--loop", action=argparse.BooleanOptionalAction, help="files: start again at the end, for ever")
     add("--track", action=argparse.BooleanOptionalAction, help="objects keep one id while they are in view")
     add(
         "--motion-gate",
@@ -49,6 +46,24 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
         help="a polygon that never leaves the producer, filled or pixelated; may be repeated; none: no mask",
     )
     add(
+        "--option",
+        dest="options",
+        action="append",
+        type=_or_none("NAME=VALUE, e.g. rtsp_transport=udp,", _named),
+        metavar="K=V",
+        help="for FFmpeg; repeatable; those given replace all that the stream has; none: no option",
+    )
+    add("--video", type=int, metavar="N", help="which of the source's video streams, from 0 (default)")
+
+
+def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Adds one option per field of a stream's definition."""
+    add_picture_options(parser)
+    add = parser.add_argument
+    add("--freshness", metavar="HOW", help="latest (default), bounded:500 (ms), every (default with --pace fast)")
+    add("--pace", choices=("realtime", "fast"), help="files: by their own clock (default), or at full speed")
+    add("--loop", action=argparse.BooleanOptionalAction, help="files: start again at the end, for ever")
+    add(
         "--zone",
         dest="zones",
         action="append",
@@ -65,15 +80,6 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
         help="from a point to another, makes events of who crosses it; tracks; repeatable; none: no line",
     )
     add(
-        "--option",
-        dest="options",
-        action="append",
-        type=_or_none("NAME=VALUE, e.g. rtsp_transport=udp,", _named),
-        metavar="K=V",
-        help="for FFmpeg; repeatable; those given replace all that the stream has; none: no option",
-    )
-    add("--video", type=int, metavar="N", help="which of the source's video streams, from 0 (default)")
-    add(
         "--pipeline",
         dest="pipelines",
         action="append",
@@ -83,19 +89,20 @@ def add_treatment_options(parser: "argparse.ArgumentParser | argparse._ArgumentG
 
 
 def treatment(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a definition that were given."""
-    fields = {name: _value(getattr(arguments, name)) for name in _PLAIN if getattr(arguments, name) is not None}
+    """The fields of a definition that were given, of those that there are options for."""
+    given = vars(arguments)
+    fields = {name: _value(given[name]) for name in _PLAIN if given.get(name) is not None}
     if arguments.crop is not None:
         fields["crop"] = _value(arguments.crop)
     for name in ("masks", "zones", "lines"):
-        if getattr(arguments, name):
-            fields[name] = tuple(one for one in getattr(arguments, name) if one != _NONE)
+        if given.get(name):
+            fields[name] = tuple(one for one in given[name] if one != _NONE)
     if fields.get("zones") or fields.get("lines"):
         fields.setdefault("track", True)
     if arguments.options:
         fields["options"] = dict(one for one in arguments.options if one != _NONE)
-    if arguments.pipelines:
-        fields["pipelines"] = tuple(arguments.pipelines)
+    if given.get("pipelines"):
+        fields["pipelines"] = tuple(given["pipelines"])
     if fields.get("pace") == "fast":
         fields.setdefault("freshness", "every")
     return fields

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -116,6 +117,21 @@ def test_run_with_two_workers_writes_to_stdout(here: Settings, clip: Path, model
     for stream in ("a", "b"):
         sequences = [r["sequence"] for r in records if r["kind"] == "frame" and r["sensorId"] == stream]
         assert sequences == list(range(FRAMES))
+
+
+def test_what_is_said_of_a_source_is_done_to_it(here: Settings, tmp_path: Path) -> None:
+    """Nothing is seen in what is masked or cut away, and who stays keeps the id."""
+    output, street = tmp_path / "results.jsonl", "synthetic:?frames=40&fps=10&seed=3"
+    words = ("--track", "--crop", "0,200,1280,500", "--mask", "0,0;400,0;400,720;0,720")
+    status, _, err = call(here, "run", street, *words, "--output", output)
+    assert status == 0, err
+    found = [r.objects for line in output.read_text().splitlines() if isinstance(r := parse_detection(line), Result)]
+    assert len(found) == 40
+    boxes = [one.bbox for objects in found for one in objects]
+    assert min(box.top for box in boxes) >= 200
+    assert min(box.left + box.right for box in boxes) / 2 > 400
+    seen = Counter(one.id for objects in found for one in objects)
+    assert seen.most_common(1)[0][1] > 30
 
 
 def test_a_part_that_dies_is_named(here: Settings, model: Path, shared: Path) -> None:
