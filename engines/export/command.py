@@ -16,6 +16,7 @@ EXAMPLES = (
     "streamer export street.onnx --output street_fp16.onnx --precision fp16",
     "streamer export street.onnx --output street_int8.onnx --precision int8 --calibrate streetset",
     "streamer export best.pt --output street_416.onnx --size 416 --measure streetset",
+    "streamer export run9/best.pt --average run10/best.pt --output mean.pt",
     "streamer export street --output wide.onnx --size 288x160         the shipped one, for pictures of 16:9",
 )
 
@@ -51,6 +52,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--size", type=_size, metavar="N|WxH",
         help="of the input, as 288 or, in the shape of wide cameras' pictures, 288x160 (default: as it was trained)",
     )  # fmt: skip
+    checkpoint.add_argument(
+        "--average", type=Path, action="append", default=[], metavar="FILE",
+        help="checkpoint that grew out of the same training: the mean of its weights and MODEL's is taken; repeatable",
+    )  # fmt: skip
     checkpoint.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per inference; 0: any (1)")
     integers = parser.add_argument_group("to int8")
     integers.add_argument("--calibrate", type=Path, metavar="DATASET", help="pictures like those of the service")
@@ -72,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the file; prints what was lost and what a picture costs, where there are pictures to tell by."""
     _find_weights(arguments)
     _check(arguments)
+    if _is_checkpoint(arguments.output):
+        return _write_weights(arguments)
     from engines.evaluation.report import table
     from engines.evaluation.subset import at_most
     from engines.export.export import write
@@ -97,6 +104,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _write_weights(arguments: argparse.Namespace) -> int:
+    from streamer.errors import UsageError
+    from streamer.extras import how_to_install
+
+    try:
+        from engines.training.averaging import averaged
+        from engines.training.checkpoint import save_checkpoint
+    except ImportError:
+        raise UsageError(f"writing a checkpoint needs PyTorch: {how_to_install('train')}") from None
+    save_checkpoint(arguments.output, averaged([arguments.model, *arguments.average]), half=True)
+    print(f"{arguments.output}: weights, {arguments.output.stat().st_size / 1e6:.2f} MB")
+    return 0
+
+
 def _check(arguments: argparse.Namespace) -> None:
     import importlib.util
 
@@ -108,6 +129,16 @@ def _check(arguments: argparse.Namespace) -> None:
     from_onnx = _is_onnx(arguments.model)
     if from_onnx and _is_reshaped(arguments):
         raise UsageError(f"--size and --batch are for checkpoints; in {arguments.model} they are fixed")
+    if from_onnx and arguments.average:
+        raise UsageError(f"--average is for checkpoints, and {arguments.model} is an ONNX file")
+    if _is_checkpoint(arguments.output) and not arguments.average:
+        raise UsageError(
+            f"--output {arguments.output}: ONNX files are written; a checkpoint only of several, --average"
+        )
+    if _is_checkpoint(arguments.output) and (arguments.precision != "fp32" or arguments.measure):
+        raise UsageError(
+            f"--output {arguments.output} will be a checkpoint: --precision and --measure are for ONNX files"
+        )
     if from_onnx and arguments.precision == "fp32":
         raise UsageError(f"{arguments.model} is an ONNX file already; say --precision fp16 or int8")
     if arguments.precision != "int8" and arguments.calibrate:
@@ -153,6 +184,10 @@ def _is_onnx(path: Path) -> bool:
     return path.suffix.lower() == ".onnx"
 
 
+def _is_checkpoint(path: Path) -> bool:
+    return path.suffix.lower() == ".pt"
+
+
 def _find_weights(arguments: argparse.Namespace) -> None:
     """Puts the shipped detector's weights in the place of its file where another shape than the file's is wanted."""
     from engines.models import CONFIDENCE, LICENSE, STREET, STREET_WEIGHTS
@@ -171,7 +206,7 @@ def _source(arguments: argparse.Namespace) -> Any:
 
     if _is_onnx(arguments.model):
         return from_onnx(arguments.model)
-    return from_checkpoint(arguments.model, Shape(arguments.size, arguments.batch))
+    return from_checkpoint(arguments.model, Shape(arguments.size, arguments.batch), arguments.average)
 
 
 def _changed(arguments: argparse.Namespace, model: Any, test: "Dataset | None") -> Any:

@@ -1,5 +1,6 @@
 """Where an export starts: a checkpoint, or an ONNX file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,28 +28,31 @@ class Shape:
     batch: int = 1
 
 
-def from_checkpoint(path: Path, shape: Shape) -> Any:
-    """The ONNX model, float32, of a checkpoint of `streamer train`.
+def from_checkpoint(path: Path, shape: Shape, others: Sequence[Path] = ()) -> Any:
+    """The ONNX model, float32, of a checkpoint of `streamer train`. others: whose weights' mean is taken with its own.
 
     Raises:
         ModelError: it is no checkpoint.
-        UsageError: PyTorch is not installed, or there can be no such size.
+        UsageError: PyTorch is not installed, there can be no such size, or no such mean.
     """
     try:
         from engines.training.checkpoint import read_content
         from engines.training.classify.checkpoint import FORMAT as CLASSIFIER
     except ImportError:
         raise UsageError(f"reading a checkpoint needs PyTorch: {how_to_install('train')}") from None
-    return _classifier(path, shape) if read_content(path)["format"] == CLASSIFIER else _detector(path, shape)
+    if not others and read_content(path)["format"] == CLASSIFIER:
+        return _classifier(path, shape)
+    return _detector([path, *others], shape)
 
 
-def _detector(path: Path, shape: Shape) -> Any:
+def _detector(paths: Sequence[Path], shape: Shape) -> Any:
     from engines.export.detector_graph import detector_model
     from engines.export.metadata import metadata
+    from engines.training.averaging import averaged
     from engines.training.checkpoint import load_checkpoint
     from engines.training.validation import IOU
 
-    checkpoint = load_checkpoint(path)
+    checkpoint = averaged(paths) if len(paths) > 1 else load_checkpoint(paths[0])
     size = _size(shape, checkpoint.size)
     properties = metadata(checkpoint.names, size, shape.batch, iou=IOU)
     return detector_model(checkpoint.network(), len(checkpoint.names), size, shape.batch, properties)

@@ -161,3 +161,58 @@ def test_layers(layers: list[nn.Module]) -> None:
 def test_layers_that_are_not_known(layer: nn.Module) -> None:
     with pytest.raises(ModelError, match=r"can't be exported|only to one value"):
         write_layers(nn.Sequential(layer), "images", GraphWriter())
+
+
+def weights_of(path: Path) -> Path:
+    """A checkpoint at `path` whose weights are twice those of the one beside it."""
+    content = load_checkpoint(path.with_name("c.pt"))
+    twice = {key: value * 2 if value.is_floating_point() else value for key, value in content.weights.items()}
+    save_checkpoint(path, Checkpoint(content.config, content.names, 64, twice))
+    return path
+
+
+def test_the_mean_of_several_as_weights_and_as_a_network(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = weights_of(tmp_path / "twice.pt")
+    assert export(checkpoint, tmp_path / "mean.pt", "--average", str(other)) == 0
+    assert "mean.pt: weights, " in capsys.readouterr().out
+    mean, one = load_checkpoint(tmp_path / "mean.pt"), load_checkpoint(checkpoint)
+    assert (mean.config, mean.names, mean.size) == (SMALL, NAMES, 96)
+    for key, value in one.weights.items():
+        wanted = value * 1.5 if value.is_floating_point() else value
+        torch.testing.assert_close(mean.weights[key], wanted, rtol=1e-3, atol=1e-3)  # float16
+    assert export(checkpoint, tmp_path / "a.onnx", "--average", str(other)) == 0
+    assert export(tmp_path / "mean.pt", tmp_path / "b.onnx") == 0
+    image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)).numpy()
+    answers = []
+    for name in ("a.onnx", "b.onnx"):
+        session = onnxruntime.InferenceSession(str(tmp_path / name), providers=["CPUExecutionProvider"])
+        answers.append(session.run(["output0"], {"images": image})[0])
+    np.testing.assert_allclose(answers[0], answers[1], rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("output", "words", "message"),
+    [
+        ("m.onnx", ("--average", "none.pt"), "none.pt: can't be read"),
+        ("m.onnx", ("--average", "other.pt"), "other.pt is of classes other than"),
+        ("m.pt", (), "a checkpoint only of several"),
+        ("m.pt", ("--average", "c.pt", "--precision", "fp16"), "--precision and --measure are for ONNX files"),
+    ],
+)
+def test_means_that_there_are_not(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    output: str,
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = load_checkpoint(checkpoint)
+    save_checkpoint(tmp_path / "other.pt", Checkpoint(SMALL, ("person", "bus"), 96, content.weights))
+    assert export(checkpoint, Path(output), *words) == 2
+    assert message in capsys.readouterr().err
+    assert not Path(output).exists()
