@@ -139,6 +139,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"--output {arguments.output} will be a checkpoint: --precision and --measure are for ONNX files"
         )
+    if _is_checkpoint(arguments.output) and (_is_reshaped(arguments) or arguments.license or arguments.confidence):
+        raise UsageError(
+            f"--output {arguments.output} will be a checkpoint: --size, --batch, --license and --confidence are said "
+            "when an ONNX file is made of it"
+        )
     if from_onnx and arguments.precision == "fp32":
         raise UsageError(f"{arguments.model} is an ONNX file already; say --precision fp16 or int8")
     if arguments.precision != "int8" and arguments.calibrate:

@@ -199,6 +199,8 @@ def test_the_mean_of_several_as_weights_and_as_a_network(
         ("m.onnx", ("--average", "other.pt"), "other.pt is of classes other than"),
         ("m.pt", (), "a checkpoint only of several"),
         ("m.pt", ("--average", "c.pt", "--precision", "fp16"), "--precision and --measure are for ONNX files"),
+        ("m.pt", ("--average", "c.pt", "--confidence", "0.4"), "are said when an ONNX file is made of it"),
+        ("m.pt", ("--average", "c.pt", "--size", "128"), "are said when an ONNX file is made of it"),
     ],
 )
 def test_means_that_there_are_not(
