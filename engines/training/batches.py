@@ -1,6 +1,6 @@
 """Pictures and what is in them, batch by batch, as a training wants them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
@@ -31,6 +31,7 @@ class Batch:
     ignore: bool (B, M): crowds and rests too small to be told, neither object nor background.
     tiles: float32 (B, T, 4): the parts that an input is put together of, in pixels; empty ones are 0 wide or high.
     known: bool (B, T, C): classes whose absence is certain in a part.
+    taught: bool (B, T): whether a teacher that looks at the batch knows what it shows.
     """
 
     images: Tensor
@@ -40,6 +41,7 @@ class Batch:
     ignore: Tensor
     tiles: Tensor
     known: Tensor
+    taught: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +63,7 @@ class Batches:
         seed: of everything drawn by lot, with the numbers of epoch and batch: a resumed training goes on alike.
         augmentation: how pictures are changed.
         repeats: source -> how many times an epoch shows each of its pictures, 1 if not told.
+        untaught: sources that a teacher knows nothing of.
 
     names: of the classes. problems: pictures that turned out broken, once they are loaded.
 
@@ -77,6 +80,7 @@ class Batches:
         seed: int = 0,
         augmentation: Augmentation | None = None,
         repeats: Mapping[str, int] | None = None,
+        untaught: Collection[str] = (),
     ) -> None:
         self.size, self.batch, self.seed = size, batch, seed
         self.augmentation = augmentation or Augmentation()
@@ -85,6 +89,7 @@ class Batches:
         self.problems: tuple[str, ...] = ()
         self._device = torch.device(device)
         self._known = _known(datasets, self.names)
+        self._taught = np.array([picture.source not in untaught for picture in self.pictures])
         self._labels = gather(self.pictures, _renumbered(datasets, self.names))
         self._shown = _shown(self.pictures, repeats or {})
         self._turns = _turns(self.pictures, self.augmentation)
@@ -135,7 +140,7 @@ class Batches:
     def _draw(
         self, scaled: _Scaled, order: Ints, epoch: int, step: int, mosaic: bool
     ) -> tuple[Plan, list[Floats | Ints | Flags]]:
-        """How a batch looks, and what is in it: boxes, classes, scores, ignore, tiles, known."""
+        """How a batch looks, and what is in it: boxes, classes, scores, ignore, tiles, known, taught."""
         random = np.random.default_rng([self.seed, epoch, step])
         wanted, inputs, size = self.augmentation, self.batch, scaled.pixels.size
         count = TILES if mosaic and wanted.mosaic else 1
@@ -152,7 +157,8 @@ class Batches:
         blurs = (random.uniform(0.4, 1.2, inputs) * (random.random(inputs) < wanted.blur)).astype(np.float32)
         noisy = random.random(inputs) < wanted.noise
         plan = Plan(size, tiles, pastes, matrices, offsets, blurs, noisy, int(random.integers(1 << 62)))
-        return plan, [*padded(found, inputs), tiles.rect.reshape(inputs, count, 4), self._known[index]]
+        parts = tiles.rect.reshape(inputs, count, 4)
+        return plan, [*padded(found, inputs), parts, self._known[index], self._taught[index]]
 
     def _at(self, size: int) -> _Scaled:
         if self._scaled is None or self._scaled.pixels.size != size:

@@ -25,7 +25,7 @@ EXAMPLES = (
 )
 _SIZES = {"detect": (192, 256, 320), "classify": (64,)}
 _LARGEST_SEED = (1 << 63) - 1
-_FOR_DETECTORS = ("labelled", "repeat", "paste", "turn", "mosaic", "leave_out", "teacher", "pack")
+_FOR_DETECTORS = ("labelled", "repeat", "paste", "turn", "mosaic", "leave_out", "teacher", "untaught", "pack")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +93,11 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
         help="the teacher finds objects in each picture once (default), or in every batch as it is learnt from (live), "
         "or is asked about every cell of it, features and all (dense: a YOLOX file)",
     )  # fmt: skip
+    group.add_argument(
+        "--untaught", action="append", default=[], metavar="SOURCE",
+        help="pictures of this source are nothing that the teacher knows, as drawn ones: with --distil dense it has no "
+        "say there",
+    )  # fmt: skip
     group.add_argument("--validate-every", type=_positive, default=5, metavar="N", help="epochs; default: %(default)s")
 
 
@@ -115,6 +120,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _pack(arguments)
     if arguments.distil != "once" and not arguments.teacher:
         raise UsageError(f"--distil {arguments.distil} says how a teacher is asked; name one by --teacher")
+    if arguments.untaught and arguments.distil != "dense":
+        raise UsageError(f"--untaught {arguments.untaught[0]} is for --distil dense; else only gaps are asked about")
     # Before OpenMP is loaded: its threads wait for each other by spinning, which on cores that others use as well
     # takes most of the time.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engines.training.assigner import inside
 from engines.training.batches import Batch
 from engines.training.losses import BOX_WEIGHT, giou, uncertain
 from engines.training.network import STRIDES, Network, anchors, corners, flattened
@@ -80,13 +81,16 @@ class Distillation(nn.Module):
 def cell_loss(levels: Sequence[Tensor], batch: Batch, lesson: Lesson, classes: Tensor) -> Tensor:
     """Σ |p − q| · divergence + BOX_WEIGHT · Σ q · (1 − GIoU) against the teacher's boxes, both divided by Σ q.
 
-    q: the teacher's largest probability in a cell. What is labelled throughout counts _LABELLED.
+    q: the teacher's largest probability in a cell. What is labelled throughout counts _LABELLED, and what it doesn't
+    know not at all.
     classes: int64, the pupil's numbers of the teacher's.
     """
     answer = flattened(levels).float()
     centres, strides = anchors(levels)
     logits = answer[:, 4:].transpose(1, 2)[..., classes]
     weights = torch.where(uncertain(batch, centres)[..., classes], 1.0, _LABELLED)
+    unknown = (inside(centres, batch.tiles) & ~batch.taught[..., None]).any(1)  # (B, A)
+    weights = weights.masked_fill(unknown[..., None], 0.0)
     there = (lesson.probabilities * weights).amax(2)
     overlap = giou(corners(answer[:, :4], centres, strides), lesson.boxes)
     # As in the class loss, what is nearly right already hardly counts: most cells are obvious background.

@@ -126,6 +126,7 @@ def _batches(arguments: argparse.Namespace, device: torch.device, threads: int, 
     if not any(dataset.names for dataset in datasets):
         raise UsageError(f"{arguments.datasets[0]}: there is no class to learn: nothing is labelled, nothing named")
     check_sources("--labelled", [source for source, _ in arguments.labelled], datasets)
+    check_sources("--untaught", arguments.untaught, datasets)
     if arguments.teacher:
         datasets = widened(datasets)
         if arguments.distil != "dense":
@@ -144,6 +145,7 @@ def _batches(arguments: argparse.Namespace, device: torch.device, threads: int, 
         arguments.seed,
         _augmentation(arguments),
         dict(arguments.repeat),
+        arguments.untaught,
     )
     batches.load()
     return batches

@@ -225,6 +225,12 @@ def test_tiles_say_what_is_known_of_them(tmp_path: Path) -> None:
                 assert batch.known[number, inside, 2].all()
 
 
+def test_tiles_say_what_a_teacher_knows(tmp_path: Path) -> None:
+    [batch] = Batches([painted(tmp_path)], SIZE, 24, augmentation=Augmentation(mosaic=1.0), untaught=["b"]).epoch(0)
+    assert torch.equal(batch.taught, batch.known[..., 2])  # both are so in all of a, and in nothing of b
+    assert 0 < int(batch.taught.sum()) < batch.taught.numel()
+
+
 def test_rests_are_ignored(tmp_path: Path) -> None:
     """Half out of the picture is an object still, a quarter is neither object nor background."""
     path = tmp_path / "a.png"

@@ -179,6 +179,7 @@ def _deeper(folder: Path) -> Path:
         (("--sizes", "32,64"), "--sizes 32,64: a classifier has one size"),
         (("--mosaic", "0"), "--mosaic is for detectors"),
         (("--teacher", "big.onnx"), "--teacher is for detectors"),
+        (("--untaught", "drawn"), "--untaught is for detectors"),
         (("--split", "nothing"), "No such file or directory; put pictures into"),
         (("--init", "street"), "not of a classifier"),
     ],

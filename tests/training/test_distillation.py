@@ -73,11 +73,11 @@ def levels(logits: torch.Tensor) -> list[torch.Tensor]:
     return [part.reshape(1, 6, side, side) for part, side in zip(answer.split([64, 16, 4], 2), (8, 4, 2), strict=True)]
 
 
-def batch(known: bool = False) -> Batch:
+def batch(known: bool = False, taught: bool = True) -> Batch:
     return Batch(
         torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 4), torch.full((1, 1), -1), torch.zeros(1, 1),
         torch.zeros(1, 1, dtype=torch.bool), torch.tensor([[[0.0, 0.0, 64.0, 64.0]]]),
-        torch.full((1, 1, 2), known),
+        torch.full((1, 1, 2), known), torch.tensor([[taught]]),
     )  # fmt: skip
 
 
@@ -125,6 +125,16 @@ def test_a_teacher_counts_half_where_there_are_labels() -> None:
         cell_loss(levels(logits), batch(known), lesson(wanted), torch.tensor([0, 1])).item() for known in (True, False)
     ]
     assert found[0] == pytest.approx(found[1] / 2, rel=1e-3)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_teacher_has_no_say_in_what_it_does_not_know(known: bool) -> None:
+    logits, wanted = torch.full((1, 84, 2), -3.0, requires_grad=True), torch.full((1, 84, 2), 4.0)
+    loss = cell_loss(levels(logits), batch(known, taught=False), lesson(wanted), torch.tensor([0, 1]))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
 
 
 def test_a_lesson_has_the_pupils_cells_at_any_size(yolox: Path) -> None:

@@ -138,6 +138,7 @@ def batch(known: tuple[str, ...], boxes: list[list[float]], classes: list[int]) 
     return Batch(
         torch.ones(1, 3, 64, 64), torch.tensor([boxes]), torch.tensor([classes]), torch.ones(1, count),
         torch.zeros(1, count, dtype=torch.bool), torch.tensor([[[0.0, 0.0, 64.0, 64.0]]]), certain,
+        torch.ones(1, 1, dtype=torch.bool),
     )  # fmt: skip
 
 

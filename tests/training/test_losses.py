@@ -54,6 +54,7 @@ def batch(**changes: torch.Tensor) -> Batch:
         ignore=torch.zeros(2, 1, dtype=torch.bool),
         tiles=torch.tensor([[[0.0, 0.0, SIZE, SIZE]]] * 2),
         known=torch.ones(2, 1, 2, dtype=torch.bool),
+        taught=torch.ones(2, 1, dtype=torch.bool),
     )
     return replace(plain, **changes)
 

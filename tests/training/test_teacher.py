@@ -170,6 +170,8 @@ def test_classes_of_another_data_set_are_a_gap(dataset: Dataset, file: Path, tmp
         (["--teacher", "nowhere.onnx", "--distil", "dense"], "nowhere.onnx"),
         (["--distil", "dense"], "--distil dense says how a teacher is asked; name one by --teacher"),
         (["--distil", "live"], "--distil live says how a teacher is asked; name one by --teacher"),
+        (["--teacher", "nowhere.onnx", "--untaught", "a"], "--untaught a is for --distil dense"),
+        (["--teacher", "nowhere.onnx", "--distil", "dense", "--untaught", "c"], "--untaught c: no picture is from"),
     ],
 )
 def test_a_teacher_that_would_not_be_asked_is_refused(
