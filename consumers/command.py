@@ -20,7 +20,7 @@ EXAMPLES = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the options; each is the setting of the same name in section [detect]."""
     add_settings_option(parser)
-    parser.add_argument("--model", metavar="FILE", help="an ONNX file, or a shipped one's name (default: street)")
+    parser.add_argument("--model", metavar="FILE", help="an ONNX file, or a shipped one's name (default: street-wide)")
     parser.add_argument("--pipeline", metavar="NAME", help="whose worker this is (default: main)")
     add_model_options(parser)
     parser.add_argument("--agnostic-nms", action="store_true", default=None, help="NMS across classes")

@@ -136,7 +136,10 @@ class DetectSettings(_Section):
     """Workers."""
 
     pipeline: Annotated[str, AfterValidator(_pipeline_name)] = "main"
-    model: str = Field("street", description="an ONNX file, or the name of a shipped one: street, street-int8")
+    model: str = Field(
+        "street-wide",
+        description="an ONNX file, or the name of a shipped one: street-wide, street, and both with -int8 behind it",
+    )
     engine: str = Field("onnxruntime", description="onnxruntime, openvino or an installed one's name")
     head: str = Field("auto", description="output layout of the model; auto: from its shapes and metadata")
     padding: Literal["auto", "centre", "top-left"] = Field(

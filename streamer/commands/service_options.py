@@ -17,7 +17,7 @@ def add_service_options(parser: argparse.ArgumentParser) -> None:
     """Adds the sources, the model and how both are treated."""
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="several: one after the other or with commas")
     parser.add_argument(
-        "--model", metavar="FILE", help="detector: an ONNX file, or a shipped one's name (default: street)"
+        "--model", metavar="FILE", help="detector: an ONNX file, or a shipped one's name (default: street-wide)"
     )
     parser.add_argument("--workers", type=whole(1), default=1, metavar="N", help="processes that detect (default: 1)")
     parser.add_argument("--pipeline", metavar="NAME", help="name in the records (default: main)")

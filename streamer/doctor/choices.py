@@ -22,7 +22,7 @@ def check_choices(settings: Settings, roles: set[str]) -> Iterator[Finding]:
 def _model(settings: Settings) -> Iterator[Finding]:
     detect = settings.detect
     if not detect.model:
-        yield bad("no model: set detect.model to an ONNX file, or to street, which is shipped")
+        yield bad("no model: set detect.model to an ONNX file, or to street-wide, which is shipped")
         return
     try:
         check_model(settings)

@@ -1,6 +1,6 @@
 """How well a detector finds what the drawn street shows, through the whole service.
 
-    python -m tests.bench.street [--model street] [--frames 200] [--seed 7] [--fps 0.1] [--transport network]
+    python -m tests.bench.street [--model street-wide] [--frames 200] [--seed 7] [--fps 0.1] [--transport network]
 
 Every frame goes through producer, Kafka and worker. A box counts if it overlaps an object of its class by IoU .5;
 of objects that are less than a fifth to be seen neither finding nor missing counts, as in `streamer street`. Recall is
@@ -91,7 +91,7 @@ def measure(address: str, *options: str) -> dict[str, Any]:
 def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description="recall and precision on the drawn street, through the service")
-    parser.add_argument("--model", default="street")
+    parser.add_argument("--model", default="street-wide")
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--fps", type=float, default=0.1)

@@ -217,7 +217,7 @@ def test_without_a_model_the_shipped_one_is_used(here: Settings, tmp_path: Path)
     assert status == 0, err
     records = [parse_detection(line) for line in output.read_bytes().splitlines()]
     results = [record for record in records if isinstance(record, Result)]
-    assert [result.engine["model"] for result in results] == ["street.onnx"] * 12
+    assert [result.engine["model"] for result in results] == ["street_wide.onnx"] * 12
     assert {one.type for result in results for one in result.objects} >= {"person", "car"}
 
 
@@ -233,7 +233,7 @@ NOWHERE = load(environ={}, overrides={"kafka": {"bootstrap_servers": "127.0.0.1:
             2,
             "which detector? name its ONNX file: --model FILE (with make: MODEL=FILE)",
         ),
-        (["run", "x.mp4", "--model", "y.onnx"], 2, "y.onnx: no such model file; shipped are: street, street-int8"),
+        (["run", "x.mp4", "--model", "y.onnx"], 2, "y.onnx: no such model file; shipped are: street, street-int8, "),
         (["run", "x.mp4", "--model", os.devnull], 2, "/dev/null: no such model file"),
         (["run", "x.mp4", "--model", __file__], 2, f"{__file__}: this is not an ONNX file"),
         (["demo", __file__, "--fps", "-1"], 2, "fps: Input should be greater than 0"),

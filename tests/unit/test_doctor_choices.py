@@ -17,13 +17,13 @@ def found(detect: Mapping[str, object], hwaccel: str = "", roles: set[str] | Non
 
 
 def test_what_is_set_can_be_used() -> None:
-    assert found({}) == ["ok a worker can use model street, engine onnxruntime, head auto"]
+    assert found({}) == ["ok a worker can use model street-wide, engine onnxruntime, head auto"]
 
 
 @pytest.mark.parametrize(
     ("detect", "words"),
     [
-        ({"model": ""}, "no model: set detect.model to an ONNX file, or to street"),
+        ({"model": ""}, "no model: set detect.model to an ONNX file, or to street-wide"),
         ({"model": "no.onnx"}, "[detect] model no.onnx, engine onnxruntime, head auto: no.onnx: no such file; name"),
         ({"model": __file__}, "this is not an ONNX file"),
         ({"engine": "onnx"}, "no engine is called 'onnx'; installed are: "),
