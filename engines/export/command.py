@@ -54,7 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     checkpoint.add_argument(
         "--average", type=Path, action="append", default=[], metavar="FILE",
-        help="checkpoint that grew out of the same training: the mean of its weights and MODEL's is taken; repeatable",
+        help="checkpoint that grew out of the same training: the mean of its weights and MODEL's is taken; repeatable, "
+        "one that is named twice counts twice",
     )  # fmt: skip
     checkpoint.add_argument("--batch", type=int, default=1, metavar="N", help="pictures per inference; 0: any (1)")
     integers = parser.add_argument_group("to int8")

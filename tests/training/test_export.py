@@ -182,6 +182,10 @@ def test_the_mean_of_several_as_weights_and_as_a_network(
     for key, value in one.weights.items():
         wanted = value * 1.5 if value.is_floating_point() else value
         torch.testing.assert_close(mean.weights[key], wanted, rtol=1e-3, atol=1e-3)  # float16
+    assert export(checkpoint, tmp_path / "more.pt", *["--average", str(other)] * 2) == 0
+    key = next(key for key, value in one.weights.items() if value.is_floating_point())
+    more = load_checkpoint(tmp_path / "more.pt").weights[key]
+    torch.testing.assert_close(more, one.weights[key] * 5 / 3, rtol=1e-3, atol=1e-3)
     assert export(checkpoint, tmp_path / "a.onnx", "--average", str(other)) == 0
     assert export(tmp_path / "mean.pt", tmp_path / "b.onnx") == 0
     image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1)).numpy()
