@@ -132,19 +132,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--size and --batch are for checkpoints; in {arguments.model} they are fixed")
     if from_onnx and arguments.average:
         raise UsageError(f"--average is for checkpoints, and {arguments.model} is an ONNX file")
-    if _is_checkpoint(arguments.output) and not arguments.average:
-        raise UsageError(
-            f"--output {arguments.output}: ONNX files are written; a checkpoint only of several, --average"
-        )
-    if _is_checkpoint(arguments.output) and (arguments.precision != "fp32" or arguments.measure):
-        raise UsageError(
-            f"--output {arguments.output} will be a checkpoint: --precision and --measure are for ONNX files"
-        )
-    if _is_checkpoint(arguments.output) and (_is_reshaped(arguments) or arguments.license or arguments.confidence):
-        raise UsageError(
-            f"--output {arguments.output} will be a checkpoint: --size, --batch, --license and --confidence are said "
-            "when an ONNX file is made of it"
-        )
+    if _is_checkpoint(arguments.output):
+        _check_weights(arguments)
     if from_onnx and arguments.precision == "fp32":
         raise UsageError(f"{arguments.model} is an ONNX file already; say --precision fp16 or int8")
     if arguments.precision != "int8" and arguments.calibrate:
@@ -154,6 +143,22 @@ def _check(arguments: argparse.Namespace) -> None:
         if given is not None and given < least:
             raise UsageError(f"--{name} is {given}; give at least {least}")
     _check_output(arguments)
+
+
+def _check_weights(arguments: argparse.Namespace) -> None:
+    """What is said of an ONNX file does nothing where weights are written."""
+    from streamer.errors import UsageError
+
+    output = f"--output {arguments.output}"
+    if not arguments.average:
+        raise UsageError(f"{output}: ONNX files are written; a checkpoint only of several, --average")
+    if arguments.precision != "fp32" or arguments.measure:
+        raise UsageError(f"{output} will be a checkpoint: --precision and --measure are for ONNX files")
+    if _is_reshaped(arguments) or arguments.license or arguments.confidence is not None:
+        raise UsageError(
+            f"{output} will be a checkpoint: --size, --batch, --license and --confidence are said when an ONNX file is "
+            "made of it"
+        )
 
 
 def _check_task(arguments: argparse.Namespace, model: Any) -> None:

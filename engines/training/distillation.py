@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.training.assigner import inside
 from engines.training.batches import Batch
-from engines.training.losses import BOX_WEIGHT, giou, uncertain
+from engines.training.losses import BOX_WEIGHT, giou, of_parts, uncertain
 from engines.training.network import STRIDES, Network, anchors, corners, flattened
 from engines.training.teacher_network import TeacherNetwork
 from streamer.errors import ModelError
@@ -89,8 +88,7 @@ def cell_loss(levels: Sequence[Tensor], batch: Batch, lesson: Lesson, classes: T
     centres, strides = anchors(levels)
     logits = answer[:, 4:].transpose(1, 2)[..., classes]
     weights = torch.where(uncertain(batch, centres)[..., classes], 1.0, _LABELLED)
-    unknown = (inside(centres, batch.tiles) & ~batch.taught[..., None]).any(1)  # (B, A)
-    weights = weights.masked_fill(unknown[..., None], 0.0)
+    weights = weights.masked_fill(of_parts(batch, centres, ~batch.taught[..., None]), 0.0)
     there = (lesson.probabilities * weights).amax(2)
     overlap = giou(corners(answer[:, :4], centres, strides), lesson.boxes)
     # As in the class loss, what is nearly right already hardly counts: most cells are obvious background.

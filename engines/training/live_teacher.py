@@ -9,8 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from engines.training.assigner import inside, iou
+from engines.training.assigner import iou
 from engines.training.batches import Batch
+from engines.training.losses import uncertain
 from engines.training.teacher import CONFIDENCE, IOU
 from engines.training.teacher_network import TeacherNetwork
 
@@ -63,8 +64,7 @@ def _best(boxes: Tensor, scores: Tensor, kinds: Tensor, count: int) -> tuple[Ten
 def _uncertain(batch: Batch, boxes: Tensor, classes: Tensor) -> Tensor:
     """Bool (B, N): whether a box's class is not labelled throughout in the part of the input where its middle is."""
     middles = (boxes[..., :2] + boxes[..., 2:]) / 2
-    unknown = torch.einsum("btn,btc->bnc", inside(middles, batch.tiles).float(), (~batch.known).float())
-    return unknown.gather(2, classes[..., None])[..., 0] > 0
+    return uncertain(batch, middles).gather(2, classes[..., None])[..., 0]
 
 
 def _covered(boxes: Tensor, classes: Tensor) -> Tensor:

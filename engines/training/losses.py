@@ -84,7 +84,15 @@ def class_weights(target: Assignment, batch: Batch, centres: Tensor, absence: fl
     return torch.where(target.classes > 0, 1.0, weights)
 
 
-def uncertain(batch: Batch, centres: Tensor) -> Tensor:
-    """Bool (B, A, C): where a class is not labelled throughout, so that its absence says nothing."""
-    tiles = inside(centres, batch.tiles).float()  # (B, T, A)
-    return torch.einsum("bta,btc->bac", tiles, (~batch.known).float()) > 0
+def uncertain(batch: Batch, places: Tensor) -> Tensor:
+    """Bool (B, A, C): where a class is not labelled throughout, its absence says nothing. places: see of_parts."""
+    return of_parts(batch, places, ~batch.known)
+
+
+def of_parts(batch: Batch, places: Tensor, said: Tensor) -> Tensor:
+    """Bool (B, A, N): what is said of the part of the input that a place is in, bool (B, T, N).
+
+    places: (A, 2), or (B, A, 2) where they differ from input to input; pixels.
+    """
+    tiles = inside(places, batch.tiles).float()  # (B, T, A)
+    return torch.einsum("bta,btn->ban", tiles, said.float()) > 0
